@@ -1,0 +1,5 @@
+"""`python -m pageflip`."""
+
+from pageflip.cli import main
+
+main()

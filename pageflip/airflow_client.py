@@ -1,0 +1,218 @@
+"""A small client of Airflow's REST API (version 2): trigger a DAG, follow its run, read a task's log."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from pageflip.errors import ConfigError, UnavailableError
+
+TIMEOUT_SECONDS = 30.0
+TRIES = 5
+POLL_SECONDS = 1.0
+PARSE_SECONDS = 90.0
+GPU_POOL = "gpu"  # the pool of dags/stage_operator.py
+FINISHED = ("success", "failed")
+UNFINISHED = ("queued", "running")
+LOGS_REMEDY = "look at the services' logs, or run `make down` and `make up`."
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task instance. `map_index` is -1 unless the task is mapped; `seconds` is None until it has run."""
+
+    task_id: str
+    name: str
+    map_index: int
+    state: str | None
+    try_number: int
+    seconds: float | None
+    started: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The task as people see it: `score[2]`."""
+        return self.name if self.map_index < 0 else f"{self.name}[{self.map_index}]"
+
+
+class AirflowClient:
+    """Calls the API at `url` as `user`; the token is fetched at the first call and renewed when it has expired."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url.rstrip("/")
+        self._login = {"username": user, "password": password}
+        self._session = requests.Session()
+        self._session.trust_env = False  # the address is given: no proxy, no netrc
+
+    def trigger_dag(self, dag_id: str, run_id: str, conf: Mapping[str, Any] | None = None) -> None:
+        """Queue a run of the DAG.
+
+        Raises:
+            ConfigError: there is no such DAG, or the run exists already.
+        """
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """The run's state: queued, running, success or failed."""
+        return self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed; Airflow then ends its tasks."""
+        self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+
+    def unfinished_runs(self, dag_id: str) -> list[str]:
+        """The ids of the DAG's runs that are queued or running, the oldest first."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": UNFINISHED, "order_by": "run_after"})
+        return [run["dag_run_id"] for run in found["dag_runs"]]
+
+    def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """The run's task instances, in the order in which they started; those that have not, last."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        rows, total = [], 1
+        while len(rows) < total:
+            page = self._call("GET", path, params={"limit": 100, "offset": len(rows)})
+            if not page["task_instances"]:
+                break
+            rows += page["task_instances"]
+            total = page["total_entries"]
+        states = [
+            TaskState(
+                task_id=row["task_id"],
+                name=row["task_display_name"],
+                map_index=row["map_index"],
+                state=row["state"],
+                try_number=row["try_number"],
+                seconds=row["duration"],
+                started=row["start_date"],
+            )
+            for row in rows
+        ]
+        return sorted(states, key=lambda task: (task.started is None, task.started or "", task.map_index))
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG's runs go ahead."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}, params={"update_mask": "is_paused"})
+
+    def wait_until_parsed(self, dag_id: str, timeout: float = PARSE_SECONDS) -> None:
+        """Wait until Airflow has read the DAG's file as it is now.
+
+        Raises:
+            ConfigError: the file cannot be imported; the message holds Airflow's.
+            UnavailableError: it was not read in time.
+        """
+        asked, deadline, requested = datetime.now(UTC), time.monotonic() + timeout, False
+        while time.monotonic() < deadline:
+            dag = self._call("GET", f"/dags/{dag_id}/details", missing_ok=True)
+            if dag and not requested:
+                self._call("PUT", f"/parseDagFile/{dag['file_token']}")
+                requested = True
+            parsed = dag and dag["last_parsed_time"]
+            if parsed and datetime.fromisoformat(parsed) >= asked and not dag["is_stale"]:
+                return
+            self._refuse_import_error(dag_id, asked)
+            time.sleep(POLL_SECONDS)
+        raise UnavailableError(f"Airflow did not read the DAG {dag_id} within {timeout:.0f} s", LOGS_REMEDY)
+
+    def _refuse_import_error(self, dag_id: str, since: datetime) -> None:
+        for error in self._call("GET", "/importErrors")["import_errors"]:
+            if error["filename"].endswith(f"{dag_id}.py") and datetime.fromisoformat(error["timestamp"]) >= since:
+                raise ConfigError(f"Airflow cannot import {error['filename']}:\n{error['stack_trace']}", "correct it.")
+
+    def wait_for_run(
+        self,
+        dag_id: str,
+        run_id: str,
+        timeout: float,
+        on_change: Callable[[TaskState], None] = lambda task: None,
+        on_poll: Callable[[list[TaskState]], None] = lambda tasks: None,
+    ) -> str:
+        """Follow a run to its end and return its state, `success` or `failed`.
+
+        Args:
+            timeout: seconds after which to give up.
+            on_change: called with each task whose state or try has changed.
+            on_poll: called about once a second with all tasks.
+
+        Raises:
+            UnavailableError: the run took longer than `timeout`.
+        """
+        deadline, seen = time.monotonic() + timeout, {}
+        while True:
+            state = self.run_state(dag_id, run_id)
+            tasks = self.task_states(dag_id, run_id)
+            for task in tasks:
+                if seen.get(task.label) != (task.state, task.try_number):
+                    seen[task.label] = (task.state, task.try_number)
+                    on_change(task)
+            on_poll(tasks)
+            if state in FINISHED:
+                return state
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"run {run_id} of {dag_id} is still {state} after {timeout:.0f} s", LOGS_REMEDY)
+            time.sleep(POLL_SECONDS)
+
+    def log_tail(self, dag_id: str, run_id: str, task: TaskState, lines: int = 30) -> list[str]:
+        """The last lines that a task's latest try logged."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs"
+        found = self._call(
+            "GET", f"{path}/{max(task.try_number, 1)}", params={"map_index": task.map_index, "full_content": True}
+        )
+        events = [row if isinstance(row, str) else row.get("event", "") for row in found["content"]]
+        return [event for event in events if event.strip() and not event.startswith("::")][-lines:]
+
+    def ensure_gpu_pool(self) -> None:
+        """Make the pool that tasks with GPUs wait in; a task of a pool that does not exist is never scheduled.
+
+        Its slots are the number of GPUs to share out: PAGEFLIP_GPU_SLOTS, or 1.
+
+        Raises:
+            ConfigError: PAGEFLIP_GPU_SLOTS is not a positive number.
+        """
+        text = os.environ.get("PAGEFLIP_GPU_SLOTS") or "1"
+        if not text.isdecimal() or int(text) < 1:
+            raise ConfigError(f"PAGEFLIP_GPU_SLOTS is {text!r}", "set it to the number of GPUs, 1 or more.")
+        if self._call("GET", f"/pools/{GPU_POOL}", missing_ok=True) is None:
+            self._call("POST", "/pools", json={"name": GPU_POOL, "slots": int(text), "description": "one slot a GPU"})
+        else:
+            self._call("PATCH", f"/pools/{GPU_POOL}", json={"slots": int(text)}, params={"update_mask": "slots"})
+
+    def _call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
+        """One request, tried again when the server is busy or restarting; None for 404 when that is fine."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                response = self._send(method, path, **kwargs)
+            except requests.RequestException as error:
+                problem = str(error)
+            else:
+                if response.status_code < 500:
+                    break
+                problem = f"HTTP {response.status_code}: {response.text[:300]}"
+            if attempt == TRIES:
+                raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
+            time.sleep(attempt)
+        if response.status_code == 404 and missing_ok:
+            return None
+        if not response.ok:
+            raise ConfigError(f"Airflow refused {method} {path}: HTTP {response.status_code} {response.text[:500]}")
+        return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        if "Authorization" not in self._session.headers:
+            self._fetch_token()
+        response = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **kwargs)
+        if response.status_code == 401:
+            self._fetch_token()
+            response = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **kwargs)
+        return response
+
+    def _fetch_token(self) -> None:
+        response = self._session.post(f"{self.url}/auth/token", json=self._login, timeout=TIMEOUT_SECONDS)
+        if response.status_code in (401, 403):
+            raise ConfigError(f"Airflow at {self.url} refuses the log-in of {self._login['username']!r}", LOGS_REMEDY)
+        response.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"

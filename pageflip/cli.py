@@ -1,0 +1,241 @@
+"""The command-line program `pageflip`. Everything heavy is imported inside the commands: `--help` is instant."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from pageflip import __version__
+from pageflip.console import run_main
+from pageflip.errors import EXIT_DATA, ConfigError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find page flips in phone videos of books, and keep the model that finds them alive in production.",
+)
+RAW = Path("data/raw")
+MODEL_HELP = "`champion`, a version number or alias, or the path of an .onnx file."
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def main() -> None:
+    """Run the program; mistakes of the user end with a message, not a traceback."""
+    run_main(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pageflip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command("import")
+def import_command(
+    source: Annotated[Path, typer.Argument(help="A zip or a folder in the archive's layout.")],
+    out: Annotated[Path, typer.Option(help="The folder of raw frames.")] = RAW,
+    monreader: Annotated[bool, typer.Option("--monreader", help="Check the SHA-256 of the MonReader archive.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Add to the frames that are there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of the frames that are there.")] = False,
+    track: Annotated[bool, typer.Option(help="Track data/raw with DVC and push it to the remote.")] = True,
+) -> None:
+    """Bring labelled frames into the project, all of them or none."""
+    from pageflip.archive import import_frames
+
+    result = import_frames(source, out, monreader=monreader, merge=merge, replace=replace)
+    print(f"imported {result.frames} frames of {result.clips} clips ({result.bytes / 1e6:.0f} MB) into {out}")
+    _track(out, track)
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(help="The folder of raw frames; must not hold any.")] = RAW,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    books: Annotated[int, typer.Option(help="Different books.")] = 6,
+    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 12,
+    frames_per_clip: Annotated[int, typer.Option(help="Frames of each clip.")] = 14,
+    width: Annotated[int, typer.Option(help="Pixels.")] = 1080,
+    height: Annotated[int, typer.Option(help="Pixels.")] = 1920,
+    track: Annotated[bool, typer.Option(help="Track data/raw with DVC and push it to the remote.")] = True,
+    uploads: Annotated[bool, typer.Option("--uploads", help="Make sample uploads in the upload folder instead.")] = False,
+) -> None:
+    """Draw labelled page-flip clips: sample frames to try the system with."""
+    from pageflip import sample
+
+    if uploads:
+        for name in sample.make_uploads(seed=seed):
+            print(f"sample upload {name}")
+        return
+    frames = sample.make_frames(
+        out,
+        seed=seed,
+        books=books,
+        clips_per_book=clips_per_book,
+        frames_per_clip=frames_per_clip,
+        width=width,
+        height=height,
+    )
+    print(f"drew {frames} frames into {out}")
+    _track(out, track)
+
+
+def _track(out: Path, wanted: bool) -> None:
+    """Track the raw folder when it is the project's own."""
+    from pageflip import settings
+    from pageflip.data_versions import track_raw
+
+    if not wanted:
+        return
+    try:
+        project = settings.project_root()
+    except ConfigError:
+        return
+    if out.absolute() == (project / RAW).absolute():
+        print(f"tracked as data version {track_raw(project)} (data/raw.dvc), pushed to the DVC remote")
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, folders, videos.")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Say for each picture, or each frame of a video, whether a page is in the air."""
+    from pageflip.prediction import list_inputs, predict_files
+    from pageflip.registry import load_predictor
+
+    files = list_inputs(paths)
+    predictor = load_predictor(model)
+    predictions = [vars(prediction) for prediction in predict_files(predictor, files)]
+    _print_rows(predictions, output)
+    bad = [row for row in predictions if row["error"]]
+    for row in bad:
+        print(f"error: {row['error']}", file=sys.stderr)
+    if bad:
+        raise typer.Exit(EXIT_DATA)
+
+
+def _print_rows(rows: list[dict], output: Format) -> None:
+    if output is Format.JSON:
+        print(json.dumps(rows, indent=2))
+    elif output is Format.CSV:
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        table = Table("path", "frame", "time", "probability", "label")
+        for row in rows:
+            time_s = "" if row["time_s"] is None else f"{row['time_s']:.2f} s"
+            probability = "" if row["probability"] is None else f"{row['probability']:.4f}"
+            frame = "" if row["frame"] is None else str(row["frame"])
+            table.add_row(row["path"], frame, time_s, probability, row["label"] or "cannot be read")
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="A labelled folder in the archive's layout.")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
+    books: Annotated[Path | None, typer.Option(help="A CSV of label,video_id,book: results per book too.")] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Measure a model on labelled frames, at the threshold that was chosen when it was trained."""
+    from pageflip.evaluation import evaluate_folder
+    from pageflip.registry import load_predictor
+
+    result = evaluate_folder(data, load_predictor(model), books=books)
+    if output is Format.JSON:
+        print(json.dumps(result, indent=2))
+    elif output is Format.CSV:
+        scalars = {key: value for key, value in result.items() if not isinstance(value, dict | list)}
+        _print_rows([scalars | result["confusion"]], output)
+    else:
+        _print_evaluation(result)
+
+
+def _print_evaluation(result: dict) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    head = Table("measure", "value", title=f"{result['model']} on {result['n']} frames, {result['n_flip']} of them flip")
+    for key in ("f1", "precision", "recall", "roc_auc", "threshold"):
+        head.add_row(key, "one class only" if result[key] is None else f"{result[key]:.4f}")
+    head.add_row("counts", ", ".join(f"{key} {value}" for key, value in result["confusion"].items()))
+    console.print(head)
+    for title in ("clips", "books"):
+        if result.get(title):
+            console.print(_as_table(title, result[title]))
+    for entry in result["undecodable"]:
+        console.print(f"not counted: {entry['path']}: {entry['error']}", style="red")
+
+
+def _as_table(title: str, rows: Iterable[dict]) -> Table:
+    rows = [{key: value for key, value in row.items() if not isinstance(value, dict | list)} for row in rows]
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
+    return table
+
+
+@app.command()
+def lineage(
+    version: Annotated[str, typer.Argument(help="A model version, or an alias such as champion.")],
+    name: Annotated[str, typer.Option(help="The registered model.")] = "pageflip",
+    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+) -> None:
+    """Trace a model version back to code, data, split, parameters and stages."""
+    from pageflip.lineage import trace_version
+
+    facts = trace_version(name, version)
+    if output is Format.JSON:
+        print(json.dumps(facts, indent=2))
+        return
+    tree = Tree(facts["model"])
+    for key, value in facts.items():
+        if key != "model":
+            _add_branch(tree, key, value)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(tree)
+
+
+def _add_branch(tree: Tree, key: str, value: object) -> None:
+    if isinstance(value, dict):
+        branch = tree.add(key)
+        for name, inner in value.items():
+            _add_branch(branch, name, inner)
+    else:
+        tree.add(f"{key}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Show releases, GPU, disk, data and services; exit with 1 when something is missing."""
+    from pageflip.doctor import examine
+
+    table = Table("what", "found", "")
+    marks = {True: "[green]ok[/]", False: "[red]look here[/]", None: ""}
+    findings = list(examine())
+    for finding in findings:
+        table.add_row(finding.topic, finding.value, marks[finding.ok])
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if any(finding.ok is False for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,88 @@
+"""What this machine and its services offer: the first thing to look at when something does not work."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pageflip import __version__, settings
+from pageflip.errors import PageflipError
+from pageflip.versions import data_version, environment, git_revision
+
+LOW_DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's table; `ok` is None for what is only told."""
+
+    topic: str
+    value: str
+    ok: bool | None = None
+
+
+def examine() -> Iterator[Finding]:
+    """Look at releases, GPU, disk, data, MLflow, Airflow and the champion, one after the other."""
+    yield Finding("pageflip", f"{__version__}, revision {git_revision()}")
+    yield Finding("machine", f"{platform.platform()}, {os.cpu_count()} cores")
+    for name, release in environment().items():
+        if name != "platform":
+            yield Finding(name, release, release != "unknown")
+    yield _gpu()
+    for topic, look in (("disk", _disk), ("raw frames", _data), ("MLflow", _mlflow), ("Airflow", _airflow)):
+        yield _guarded(topic, look)
+
+
+def _guarded(topic: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except PageflipError as error:
+        return Finding(topic, str(error), ok=False)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", f"none that CUDA {torch.version.cuda} can use: training and scoring run on the CPU")
+    facts = torch.cuda.get_device_properties(0)
+    count = torch.cuda.device_count()
+    return Finding("GPU", f"{count} x {facts.name}, {facts.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}", True)
+
+
+def _disk() -> Finding:
+    place = settings.home()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 1e9
+    return Finding("disk", f"{free:.0f} GB free for {settings.home()}", free >= LOW_DISK_GB)
+
+
+def _data() -> Finding:
+    version = data_version(settings.project_root())
+    if version == "unknown":
+        return Finding("raw frames", "none tracked: run `pageflip synthesize` or `pageflip import`", ok=False)
+    return Finding("raw frames", f"version {version}", ok=True)
+
+
+def _mlflow() -> Finding:
+    from pageflip import registry
+
+    version = registry.get_version(registry.DEFAULT_MODEL_NAME, registry.CHAMPION)
+    if version is None:
+        return Finding("MLflow", f"{settings.tracking_uri()}: no champion yet; `make run` makes one", ok=False)
+    return Finding("MLflow", f"{settings.tracking_uri()}: champion is version {version.version}", ok=True)
+
+
+def _airflow() -> Finding:
+    import requests
+
+    port = os.environ.get("PAGEFLIP_AIRFLOW_PORT", "8080")
+    address = f"http://127.0.0.1:{port}"
+    try:
+        health = requests.get(f"{address}/api/v2/monitor/health", timeout=3).json()
+    except (requests.RequestException, ValueError):
+        return Finding("Airflow", f"not up at {address} (`make up` starts it)")
+    parts = [f"{name} {state.get('status')}" for name, state in health.items()]
+    return Finding("Airflow", f"{address}: {', '.join(parts)}", "unhealthy" not in str(health))

@@ -1,0 +1,60 @@
+"""From the probabilities of a video's frames to its flips.
+
+A running median takes out single odd frames; a flip is then a stretch above the threshold, long
+enough to be one. Stretches that a short dip parts are one flip.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+MEDIAN_S = 0.1
+MIN_FLIP_S = 0.1
+MIN_GAP_S = 0.1
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One flip: the first and last frame of it (both belong to it), their times in seconds, the surest frame."""
+
+    start_index: int
+    end_index: int
+    start_s: float
+    end_s: float
+    peak_probability: float
+
+
+def find_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float) -> list[Flip]:
+    """Find the flips in a sequence.
+
+    Args:
+        probabilities: of `flip`, float [N]; NaN where a frame could not be read.
+        times_s: ascending times of the frames in seconds, float [N].
+        threshold: the model's.
+    """
+    known = np.isfinite(probabilities)
+    if not known.any():
+        return []
+    position = np.flatnonzero(known)
+    values, times = np.asarray(probabilities)[known], np.asarray(times_s)[known]
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    width = 2 * round(MEDIAN_S / max(step, 1e-3) / 2) + 1
+    smooth = median_filter(values, size=width, mode="nearest")
+    flips = []
+    for first, last in _stretches(smooth >= threshold, times, MIN_GAP_S):
+        if times[last] - times[first] + step >= MIN_FLIP_S - 1e-9:
+            ends = int(position[first]), int(position[last])
+            flips.append(Flip(*ends, float(times[first]), float(times[last]), float(values[first : last + 1].max())))
+    return flips
+
+
+def _stretches(above: np.ndarray, times: np.ndarray, gap_s: float) -> list[tuple[int, int]]:
+    edges = np.diff(np.concatenate([[0], above.astype(int), [0]]))
+    stretches: list[tuple[int, int]] = []
+    for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True):
+        if stretches and times[first] - times[stretches[-1][1]] < gap_s:
+            stretches[-1] = (stretches[-1][0], int(last))
+        else:
+            stretches.append((int(first), int(last)))
+    return stretches

@@ -1,0 +1,127 @@
+"""Frames, their names and their keys.
+
+A frame's key is (label, video, frame): in the archives this system reads, the same file name stands under both labels
+for different pictures. A clip is (label, video). The layout is
+`images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg`, with an optional `books.csv` (label,video_id,book).
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pageflip.errors import DataError
+
+LABELS = ("notflip", "flip")  # the index is the class number; `flip` is the positive class
+SUPPLIED_PARTS = ("training", "testing")
+BOOKS_FILE = "books.csv"
+FRAME_NAME = re.compile(r"(?P<video>\d{4})_(?P<frame>\d{9})\.jpg")
+FRAME_PATH = re.compile(r"images/(?P<supplied>training|testing)/(?P<label>flip|notflip)/" + FRAME_NAME.pattern)
+LAYOUT = "images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg"
+
+
+@dataclass(frozen=True, order=True)
+class FrameFile:
+    """One frame file of a raw folder. `path` is relative to that folder, with forward slashes."""
+
+    label: str
+    video: str
+    frame: int
+    supplied: str
+    path: str
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What identifies the frame: (label, video, frame)."""
+        return self.label, self.video, self.frame
+
+    @property
+    def clip(self) -> str:
+        """The clip's name, `label/video`."""
+        return f"{self.label}/{self.video}"
+
+
+def frame_path(supplied: str, label: str, video: str, frame: int) -> str:
+    """The relative path of a frame in the archive's layout."""
+    return f"images/{supplied}/{label}/{video}_{frame:09d}.jpg"
+
+
+def parse_path(path: str) -> FrameFile | None:
+    """Read a relative path in the archive's layout; None when it is not one."""
+    match = FRAME_PATH.fullmatch(path)
+    if match is None:
+        return None
+    return FrameFile(match["label"], match["video"], int(match["frame"]), match["supplied"], path)
+
+
+def list_frames(raw: Path) -> list[FrameFile]:
+    """List the frames below `raw`, sorted by key.
+
+    Raises:
+        DataError: the folder is missing or empty, holds a foreign file, or holds a frame key twice.
+    """
+    if not raw.is_dir():
+        raise DataError(
+            f"there is no folder of raw frames at {raw}", "run `pageflip synthesize` or `pageflip import images.zip`."
+        )
+    found, foreign = [], []
+    for file in raw.rglob("*"):
+        if file.is_dir():
+            continue
+        name = file.relative_to(raw).as_posix()
+        frame = parse_path(name)
+        if frame is not None:
+            found.append(frame)
+        elif name != BOOKS_FILE:
+            foreign.append(name)
+    if foreign:
+        raise DataError(
+            f"{len(foreign)} files below {raw} are not in the layout {LAYOUT}, the first: {sorted(foreign)[0]}",
+            "rename or remove them.",
+        )
+    if not found:
+        raise DataError(f"{raw} holds no frames", f"put frames there in the layout {LAYOUT}.")
+    return _unique(sorted(found))
+
+
+def _unique(frames: list[FrameFile]) -> list[FrameFile]:
+    for one, two in zip(frames, frames[1:], strict=False):
+        if one.key == two.key:
+            raise DataError(
+                f"frame {one.label}/{one.video}/{one.frame} stands twice: {one.path} and {two.path}",
+                "remove one of the two files.",
+            )
+    return frames
+
+
+def read_books(raw: Path) -> dict[tuple[str, str], str]:
+    """Read `books.csv` below `raw`: (label, video) -> book; empty when there is no such file.
+
+    Raises:
+        DataError: a column is missing, a label is unknown, or a clip is given two books.
+    """
+    path = raw / BOOKS_FILE
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if not {"label", "video_id", "book"} <= set(reader.fieldnames or ()):
+            raise DataError(f"{path} has the columns {reader.fieldnames}", "it needs label, video_id and book.")
+        return _books(path, reader)
+
+
+def _books(path: Path, rows: Iterable[dict[str, str]]) -> dict[tuple[str, str], str]:
+    books: dict[tuple[str, str], str] = {}
+    for number, row in enumerate(rows, start=2):
+        clip = (row["label"], row["video_id"])
+        if row["label"] not in LABELS:
+            raise DataError(f"{path}:{number} has the label {row['label']!r}", f"use one of {', '.join(LABELS)}.")
+        if not row["book"]:
+            raise DataError(f"{path}:{number} names no book", "fill in the column `book` or remove the line.")
+        if books.setdefault(clip, row["book"]) != row["book"]:
+            raise DataError(
+                f"{path}:{number} puts {'/'.join(clip)} into {row['book']}, and an earlier line into {books[clip]}",
+                "a clip belongs to one book: keep one of the lines.",
+            )
+    return books

@@ -1,0 +1,94 @@
+"""The exported model at work, by ONNX Runtime: pictures and videos in, probabilities of `flip` out.
+
+The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scaling to 0..1 and the sigmoid are inside.
+Its metadata carries width, height and threshold, so that the one file is enough.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pageflip.errors import DataError
+from pageflip.pixels import resize_frame
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+METADATA_KEY = "pageflip"
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model.
+
+    Attributes:
+        width, height: size in pixels of the frames it takes.
+        threshold: a frame with at least this probability is called `flip`.
+        name, version: what it is called; version is None for a plain file.
+    """
+
+    session: "onnxruntime.InferenceSession"
+    width: int
+    height: int
+    threshold: float
+    name: str
+    version: str | None
+
+    @classmethod
+    def load(cls, path: Path, *, name: str | None = None, version: str | None = None) -> "Predictor":
+        """Load an ONNX file that `pageflip.export` wrote.
+
+        Raises:
+            DataError: it is not such a file.
+        """
+        import onnxruntime
+
+        remedy = "give a model.onnx that the stage `register` wrote."
+        try:
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        except KeyError:
+            raise DataError(f"{path} has no pageflip metadata", remedy) from None
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            raise DataError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}", remedy) from None
+        return cls(session, facts["width"], facts["height"], facts["threshold"], name or path.name, version)
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities of `flip`, float32 [N], for frames uint8 [N, height, width, 3] RGB."""
+        parts = [np.empty(0, np.float32)]
+        for start in range(0, len(frames), BATCH):
+            batch = np.ascontiguousarray(frames[start : start + BATCH])
+            parts.append(self.session.run(None, {"frames": batch})[0])
+        return np.concatenate(parts)
+
+
+def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Decode a video frame by frame: (index from 0, time in seconds, uint8 [height, width, 3] RGB, upright).
+
+    Raises:
+        DataError: the file is not a video, has no frames, or breaks off.
+    """
+    import av
+
+    remedy = "upload a whole video file (MP4, MOV, MKV or WebM)."
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DataError(f"{path} holds no video stream", remedy)
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for index, frame in enumerate(container.decode(stream)):
+                rgb = np.rot90(frame.to_ndarray(format="rgb24"), k=round(getattr(frame, "rotation", 0) / 90))
+                time_s = float(frame.time) if frame.time is not None else index / float(stream.average_rate or 30)
+                count += 1
+                yield index, time_s, resize_frame(np.ascontiguousarray(rgb), width, height)
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f"{path} cannot be decoded after frame {count}: {error}", remedy) from None
+    if not count:
+        raise DataError(f"{path} holds no frames", remedy)

@@ -1,0 +1,102 @@
+"""The networks, in one registry by name, and how their weights are kept: safetensors beside a JSON config.
+
+Every network takes float32 [N, 3, height, width] in 0..1 (RGB) and gives logits [N] of the class `flip`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pageflip.errors import DataError
+from pageflip.files import sha256_of
+
+WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
+GREY = 0.5  # centre of the input range: the mean of the frames is augmented away, so no better one is learnt
+
+
+class Cnn(nn.Module):
+    """A compact convolutional network for small frames, fast enough to train on a laptop's CPU.
+
+    One stage per entry of `channels`: a strided convolution halves the frame, and all stages after the first refine it
+    with a second one. The mean and the maximum over the frame feed one linear unit: the maximum finds the small lifted
+    corner, the mean the sheet that fills the picture.
+    """
+
+    def __init__(self, channels: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        stages, width = [], 3
+        for number, out in enumerate(channels):
+            stages.append(_convolution(width, out, stride=2))
+            if number:
+                stages.append(_convolution(out, out, stride=1))
+            width = out
+        self.features = nn.Sequential(*stages)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, 1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Logits [N] of `flip` for frames float32 [N, 3, height, width] in 0..1."""
+        features = self.features((frames - GREY) / GREY)
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+        return self.head(pooled).squeeze(1)
+
+
+def _convolution(width: int, out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+    )
+
+
+REGISTRY: dict[str, type[nn.Module]] = {"cnn": Cnn}
+
+
+def build_network(name: str, settings: dict[str, Any]) -> nn.Module:
+    """Make the untrained network `name` with its section of `train.networks`."""
+    return REGISTRY[name](**settings)
+
+
+def save_network(folder: Path, network: nn.Module, config: dict[str, Any]) -> str:
+    """Write weights and config below `folder`; return the SHA-256 of the weights.
+
+    `config` holds at least `network` (registry name), `settings`, `width` and `height` (pixels).
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it private
+    digest = sha256_of(folder / WEIGHTS_FILE)
+    content = config | {"weights_sha256": digest}
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return digest
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a model folder's config.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"there is no trained model in {folder}", "run `dvc repro train` first.") from None
+
+
+def load_network(folder: Path) -> nn.Module:
+    """Load a trained network in evaluation mode.
+
+    Raises:
+        DataError: the model is missing, or its weights are not those that the config names.
+    """
+    config = read_config(folder)
+    digest = sha256_of(folder / WEIGHTS_FILE)
+    if digest != config["weights_sha256"]:
+        raise DataError(
+            f"{folder / WEIGHTS_FILE} has the SHA-256 {digest}, its config names {config['weights_sha256']}",
+            "restore the folder with `dvc checkout`, or train again.",
+        )
+    network = build_network(config["network"], config["settings"])
+    network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return network.eval()

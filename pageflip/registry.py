@@ -1,0 +1,311 @@
+"""Every MLflow call of the system: training runs, evaluations, model versions, aliases, and loading what is served.
+
+Runs and versions are found by what they hold, not by an id carried along: a training run by the SHA-256 of its weights,
+a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its inputs alone, and a stage that DVC
+restored still finds its run.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its default waits five minutes for a dead server
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow  # noqa: E402 - reads its environment at import
+from mlflow.entities import Run  # noqa: E402
+from mlflow.entities.model_registry import ModelVersion  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+from pageflip import settings  # noqa: E402
+from pageflip.errors import ConfigError, DataError, UnavailableError  # noqa: E402
+from pageflip.files import sha256_of  # noqa: E402
+from pageflip.inference import Predictor  # noqa: E402
+
+TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
+CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
+MODEL_FILE, CARD_FILE = "model.onnx", "card.json"
+DEFAULT_MODEL_NAME = "pageflip"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _explained(function: F) -> F:
+    """Turn MLflow's failures to reach its server or database into an error that names the address."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except MlflowException as error:
+            raise UnavailableError(
+                f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}",
+                "check that the server runs and that MLFLOW_TRACKING_URI is right (`pageflip doctor`).",
+            ) from error
+
+    return wrapper  # type: ignore[return-value]
+
+
+def client() -> MlflowClient:
+    """A client of the tracking server and registry; the fluent API is pointed to the same address."""
+    uri = settings.tracking_uri()
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _experiment_id(mlflow_client: MlflowClient) -> str:
+    name = settings.experiment_name()
+    found = mlflow_client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    local = settings.tracking_uri().startswith("sqlite:")
+    location = (settings.home() / "mlartifacts").as_uri() if local else None  # a server has a place of its own
+    try:
+        return mlflow_client.create_experiment(name, artifact_location=location)
+    except MlflowException:
+        found = mlflow_client.get_experiment_by_name(name)  # another stage may have made it at the same moment
+        if found is None:
+            raise
+        return found.experiment_id
+
+
+def _find_run(mlflow_client: MlflowClient, tag: str, value: str) -> Run | None:
+    runs = mlflow_client.search_runs(
+        [_experiment_id(mlflow_client)], f"tags.`{tag}` = '{value}'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    return runs[0] if runs else None
+
+
+class TrainingRun:
+    """A training's MLflow run; a resumed training goes on with the run it began."""
+
+    @_explained
+    def __init__(self, *, key: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
+        self._client = client()
+        found = _find_run(self._client, TRAINING_KEY, key)
+        if found is not None and found.info.status != "FINISHED":
+            self.run_id = found.info.run_id
+            self._client.update_run(self.run_id, status="RUNNING")
+            return
+        tags = {**tags, TRAINING_KEY: key}
+        self.run_id = self._client.create_run(_experiment_id(self._client), tags=tags, run_name=name).info.run_id
+        for param, value in _flat(params).items():
+            self._client.log_param(self.run_id, param, value)
+
+    @_explained
+    def log_epoch(self, record: dict[str, float]) -> None:
+        """Log one epoch's numbers; the key `epoch` is the step."""
+        metrics = {key: value for key, value in record.items() if key != "epoch"}
+        _log_metrics(self._client, self.run_id, metrics, step=int(record["epoch"]))
+
+    @_explained
+    def finish(self, *, weights_sha256: str, folder: Path) -> None:
+        """Log the model folder's files, note its weights, and close the run."""
+        for file in sorted(folder.iterdir()):
+            self._client.log_artifact(self.run_id, str(file), "training")
+        self._client.set_tag(self.run_id, WEIGHTS, weights_sha256)
+        self._client.set_terminated(self.run_id)
+
+    def fail(self) -> None:
+        """Close the run as failed; a later attempt of the same training takes it up again."""
+        self._client.set_terminated(self.run_id, status="FAILED")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _log_metrics(mlflow_client: MlflowClient, run_id: str, metrics: dict[str, float], step: int = 0) -> None:
+    from mlflow.entities import Metric
+    from mlflow.utils.time import get_current_time_millis
+
+    now = get_current_time_millis()
+    mlflow_client.log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+
+
+def _run_of_weights(mlflow_client: MlflowClient, weights_sha256: str) -> str:
+    """The run that trained these weights; a new one where this server never saw them (restored by DVC)."""
+    found = _find_run(mlflow_client, WEIGHTS, weights_sha256)
+    if found is not None:
+        return found.info.run_id
+    run = mlflow_client.create_run(
+        _experiment_id(mlflow_client),
+        tags={WEIGHTS: weights_sha256, "pageflip.restored": "true"},
+        run_name="restored from the DVC remote",
+    )
+    mlflow_client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+@_explained
+def log_evaluation(*, weights_sha256: str, metrics: dict[str, float], folder: Path) -> str:
+    """Log an evaluation to the run that trained the weights; return that run's id."""
+    mlflow_client = client()
+    run_id = _run_of_weights(mlflow_client, weights_sha256)
+    _log_metrics(mlflow_client, run_id, {f"test_{key}": value for key, value in metrics.items()})
+    mlflow_client.log_artifacts(run_id, str(folder), "evaluation")
+    return run_id
+
+
+@_explained
+def register_version(
+    name: str, package: Path, *, weights_sha256: str, tags: dict[str, str], pip_requirements: list[str]
+) -> str:
+    """Register the package (model.onnx and card.json) as a pyfunc under the alias `candidate`.
+
+    The same ONNX file is registered once: a second call finds its version.
+
+    Returns:
+        The version.
+    """
+    mlflow_client = client()
+    digest = sha256_of(package / MODEL_FILE)
+    version = find_version(name, digest)
+    if version is None:
+        run_id = _run_of_weights(mlflow_client, weights_sha256)
+        info = _log_pyfunc(name, package, run_id, pip_requirements)
+        version = str(info.registered_model_version)
+        for key, value in {**tags, ARTIFACT: digest, WEIGHTS: weights_sha256}.items():
+            mlflow_client.set_model_version_tag(name, version, key, value)
+        mlflow_client.set_tag(run_id, "pageflip.model_version", version)
+        lock = Path("dvc.lock")
+        if lock.exists():
+            mlflow_client.log_artifact(run_id, str(lock), "lineage")
+    mlflow_client.set_registered_model_alias(name, CANDIDATE, version)
+    return version
+
+
+def _log_pyfunc(name: str, package: Path, run_id: str, pip_requirements: list[str]) -> Any:
+    from pageflip.served_model import INPUT_EXAMPLE, SIGNATURE, copy_code
+
+    with mlflow.start_run(run_id=run_id), copy_code() as code:
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"model": str(package / MODEL_FILE), "card": str(package / CARD_FILE)},
+            code_paths=[str(code)],
+            signature=SIGNATURE,
+            input_example=INPUT_EXAMPLE,
+            pip_requirements=pip_requirements,
+            registered_model_name=name,
+        )
+
+
+@_explained
+def find_version(name: str, artifact_sha256: str) -> str | None:
+    """The newest version that holds this ONNX file; None when there is none."""
+    found = client().search_model_versions(f"name = '{name}' and tags.`{ARTIFACT}` = '{artifact_sha256}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+@_explained
+def get_version(name: str, version_or_alias: str) -> ModelVersion | None:
+    """A version by its number or alias; None when there is none."""
+    mlflow_client = client()
+    try:
+        if version_or_alias.isdigit():
+            return mlflow_client.get_model_version(name, version_or_alias)
+        return mlflow_client.get_model_version_by_alias(name, version_or_alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@_explained
+def get_run(run_id: str) -> Run:
+    """A tracking run by its id."""
+    return client().get_run(run_id)
+
+
+@_explained
+def promote_version(name: str, version: str, *, why: str) -> None:
+    """Move the alias `champion` to `version`, keep the one before under `previous`, and note why on the version."""
+    mlflow_client = client()
+    before = get_version(name, CHAMPION)
+    mlflow_client.set_model_version_tag(name, version, "pageflip.promotion", why)
+    mlflow_client.set_registered_model_alias(name, CHAMPION, version)
+    if before is not None and str(before.version) != version:
+        mlflow_client.set_registered_model_alias(name, PREVIOUS, str(before.version))
+
+
+@_explained
+def aliases(name: str, version: str) -> list[str]:
+    """The aliases that point to a version now, sorted."""
+    return sorted(client().get_model_version(name, version).aliases)
+
+
+def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
+    """Load what a user calls `champion`, a version number, an alias, or the path of an .onnx file.
+
+    The registered SHA-256 of the ONNX file is checked before the file is loaded.
+
+    Raises:
+        ConfigError: there is no such model.
+        DataError: the file is not the one that was registered.
+        UnavailableError: MLflow did not answer.
+    """
+    if model.endswith(".onnx") or "/" in model:
+        path = Path(model)
+        if not path.is_file():
+            raise ConfigError(f"there is no model file {model}", "give a .onnx file, `champion`, or a version number.")
+        return Predictor.load(path)
+    version = get_version(name, model)
+    if version is None:
+        remedy = "run `make run` or `dvc repro` to train and promote one" if model == CHAMPION else "see `pageflip doctor`"
+        raise ConfigError(f"the model {name} has no version or alias {model!r} in {settings.tracking_uri()}", f"{remedy}.")
+    with _downloaded(version) as folder:
+        path = folder / MODEL_FILE
+        digest, registered = sha256_of(path), version.tags.get(ARTIFACT)
+        if digest != registered:
+            raise DataError(
+                f"the ONNX file of {name} version {version.version} has the SHA-256 {digest}, registered was {registered}",
+                "do not use it: find out who changed the artifact store, and promote another version.",
+            )
+        return Predictor.load(path, name=name, version=str(version.version))
+
+
+@contextmanager
+def _downloaded(version: ModelVersion) -> Iterator[Path]:
+    """The `artifacts` folder of a version's model, fetched to a temporary place."""
+    from tempfile import TemporaryDirectory
+
+    client()
+    with TemporaryDirectory(prefix="pageflip-model-") as folder:
+        uri = f"models:/{version.name}/{version.version}"
+        try:
+            local = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts", dst_path=folder)
+        except (MlflowException, OSError) as error:
+            raise UnavailableError(
+                f"the files of {uri} cannot be fetched: {error}", "check the artifact store of the MLflow server."
+            ) from error
+        yield Path(local)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The model card beside an exported model."""
+    return json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+
+
+@_explained
+def read_run_text(run_id: str, artifact: str) -> str | None:
+    """A text file among a run's artifacts; None when it has none of that name."""
+    from tempfile import TemporaryDirectory
+
+    mlflow_client = client()
+    folder, _, _ = artifact.rpartition("/")
+    if artifact not in [entry.path for entry in mlflow_client.list_artifacts(run_id, folder)]:
+        return None
+    with TemporaryDirectory(prefix="pageflip-") as place:
+        return Path(mlflow_client.download_artifacts(run_id, artifact, place)).read_text(encoding="utf-8")

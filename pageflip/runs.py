@@ -1,0 +1,359 @@
+"""One stage of one run, hermetic: a clean workspace, what it depends on from the DVC remote, its outputs back to it.
+
+Between the stages of a run travel only two things: content in the DVC remote, and the few KB that each stage leaves in
+the run store:
+
+    STORE/RUN/inputs.json         params.yaml, data/raw.dvc and the code's revision, fixed by the first stage
+    STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
+    STORE/RUN/failed/STAGE/...    the reports of a stage that failed
+
+So a stage runs on any machine, a second attempt beside a first is harmless, and what is unchanged is not computed again.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pageflip import settings, storage
+from pageflip.console import OUTCOME_VARIABLE
+from pageflip.errors import ConfigError, DataError, PageflipError, UnavailableError
+from pageflip.versions import git_revision
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+CODE = ("pageflip", "tasks")
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
+KEPT_ON_FAILURE = "reports/"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended well: `ran` tells whether its command was run, or its outputs were restored."""
+
+    ran: bool
+    seconds: float
+
+
+class RunStore:
+    """The few KB that the stages of one run share, at a folder or s3:// address."""
+
+    def __init__(self, url: str, run_id: str) -> None:
+        if not RUN_NAME.fullmatch(run_id):
+            raise ConfigError(
+                f"the run id {run_id!r} is not a plain name",
+                "use letters, digits, dots, dashes, underscores and equal signs, 200 at most.",
+            )
+        self.url = storage.join(url, run_id)
+
+    def inputs(self, project: Path) -> dict[str, str]:
+        """What the run was started with; the first stage that asks fixes it for all.
+
+        Raises:
+            ConfigError: the project has no data version yet.
+        """
+        address = storage.join(self.url, "inputs.json")
+        if not storage.exists(address):
+            content = json.dumps(_current_inputs(project), indent=2) + "\n"
+            storage.create_bytes(address, content.encode())  # another stage's may win: read back what stands
+        return json.loads(storage.read_bytes(address))
+
+    def lock_entries(self) -> dict[str, Any]:
+        """The entries of dvc.lock that the stages of the run have left, by stage name."""
+        files = storage.list_files(storage.join(self.url, "lock"))
+        contents = storage.read_many(file.url for file in files)
+        return {
+            file.name.removesuffix(".json"): json.loads(content) for file, content in zip(files, contents, strict=True)
+        }
+
+    def leave_lock_entry(self, stage: str, entry: dict[str, Any]) -> None:
+        """Leave a stage's own entry."""
+        content = json.dumps(entry, indent=2) + "\n"
+        storage.write_bytes(storage.join(self.url, "lock", f"{stage}.json"), content.encode())
+
+    def keep_failed(self, stage: str, folder: Path) -> str:
+        """Keep the files below `folder` of a failed stage; return their address."""
+        address = storage.join(self.url, "failed", stage)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            storage.write_bytes(storage.join(address, file.relative_to(folder).as_posix()), file.read_bytes())
+        return address
+
+
+def _current_inputs(project: Path) -> dict[str, str]:
+    raw = project / "data" / "raw.dvc"
+    if not raw.is_file():
+        raise ConfigError(
+            f"there is no {raw}: no version of raw frames is tracked",
+            "run `pageflip synthesize` or `pageflip import`, or `dvc add data/raw && dvc push`.",
+        )
+    return {
+        "params": (project / "params.yaml").read_text(encoding="utf-8"),
+        "raw_dvc": raw.read_text(encoding="utf-8"),
+        "git_revision": git_revision(),
+    }
+
+
+def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
+    """Run (or restore) one stage of a run and leave its lock entry.
+
+    Raises:
+        ConfigError: there is no such stage, or an upstream stage has not run.
+        PageflipError: the stage's command failed; the exit code is the command's.
+    """
+    import time
+
+    started = time.monotonic()
+    with _workspace(run, project) as repo:
+        node = _find_stage(repo, stage)
+        _pull_dependencies(repo, node, run)
+        _fetch_run_cache(repo, node)
+        ran = _reproduce(repo, node, run)
+        if not ran and not _still_there(repo, node):
+            print(f"{stage}: what it left outside DVC is gone; running it again", flush=True)
+            ran = _reproduce(repo, node, run, force=True)
+        repo.push(targets=[stage])
+        _push_run_cache(repo, stage)
+        lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+        run.leave_lock_entry(stage, lock["stages"][stage])
+    return Outcome(ran, time.monotonic() - started)
+
+
+def fetch_outputs(run_id: str, paths: list[str], dest: Path, store: str | None = None) -> None:
+    """Copy outputs of a run's stages (files or folders, as in dvc.yaml or below it) from the DVC remote to `dest`.
+
+    Raises:
+        DataError: the run has no such output.
+    """
+    run = RunStore(store or settings.store_url(), run_id)
+    with _workspace(run, settings.project_root()) as repo:
+        from dvc.exceptions import DvcException
+
+        try:
+            repo.pull(targets=paths)
+        except DvcException as error:
+            raise DataError(f"run {run_id} has no output {', '.join(paths)}: {error}", "see the run's log.") from None
+        for path in paths:
+            target = dest / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if Path(path).is_dir():
+                shutil.copytree(path, target, dirs_exist_ok=True)
+            else:
+                target.unlink(missing_ok=True)  # an earlier copy may be read-only
+                shutil.copy(path, target)
+
+
+@contextmanager
+def _workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
+    """A clean DVC repository with the code, the run's inputs and the lock entries so far; the working directory."""
+    from dvc.repo import Repo
+
+    inputs = run.inputs(project)
+    entries = run.lock_entries()
+    before = Path.cwd()
+    environment = _stage_environment(inputs)
+    with _temporary_folder(settings.home() / "work") as folder:
+        for name in CODE:
+            shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(project / "dvc.yaml", folder)
+        (folder / "params.yaml").write_text(inputs["params"], encoding="utf-8")
+        (folder / "data").mkdir()
+        (folder / "data" / "raw.dvc").write_text(inputs["raw_dvc"], encoding="utf-8")
+        if entries:
+            (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
+        _write_dvc_config(folder, project)
+        saved = {key: os.environ.get(key) for key in environment}
+        os.environ.update(environment)
+        os.chdir(folder)
+        try:
+            with Repo(str(folder)) as repo:
+                yield repo
+        finally:
+            os.chdir(before)
+            for key, value in saved.items():
+                os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+def _stage_environment(inputs: dict[str, str]) -> dict[str, str]:
+    """What the stage's command must know, in absolute addresses: its working directory is the workspace."""
+    return {
+        "PAGEFLIP_HOME": str(settings.home()),
+        "PAGEFLIP_STORE": settings.store_url(),
+        "PAGEFLIP_GIT_REVISION": inputs["git_revision"],
+        "MLFLOW_TRACKING_URI": settings.tracking_uri(),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder named by this process; those of processes that were killed are removed on the way."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.iterdir():
+        owner = old.name.split(".")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}.", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_dvc_config(folder: Path, project: Path) -> None:
+    """A DVC configuration without git, with the project's default remote (or PAGEFLIP_REMOTE) and its cache."""
+    from dvc.config import Config
+
+    (folder / ".dvc").mkdir()
+    theirs = Config(str(project / ".dvc"), validate=True)
+    name = theirs["core"].get("remote", "store")
+    remote = dict(theirs["remote"].get(name, {}))
+    if os.environ.get("PAGEFLIP_REMOTE"):
+        remote["url"] = os.environ["PAGEFLIP_REMOTE"]
+    if not remote.get("url"):
+        raise ConfigError(
+            "no DVC remote is configured", "set PAGEFLIP_REMOTE, or `dvc remote add --default NAME URL`."
+        )
+    ours = Config(str(folder / ".dvc"), validate=False)
+    with ours.edit("repo") as config:
+        config["core"] = {
+            "no_scm": True,
+            "analytics": False,
+            "remote": "store",
+            "site_cache_dir": str(folder / ".dvc" / "site"),
+        }
+        config["cache"] = {"dir": _cache_folder(theirs), "type": ["reflink", "hardlink", "symlink", "copy"]}
+        config["remote"] = {"store": remote}
+
+
+def _cache_folder(theirs: Any) -> str:
+    """The machine's own DVC cache: the one of the project, so that a laptop's `dvc repro` and its runs share it."""
+    return os.environ.get("PAGEFLIP_CACHE") or theirs.get("cache", {}).get("dir") or str(settings.home() / "cache")
+
+
+def _find_stage(repo: "Repo", name: str) -> "PipelineStage":
+    for stage in repo.index.stages:
+        if stage.addressing == name:
+            return stage
+    known = sorted(stage.addressing for stage in repo.index.stages if stage.cmd)
+    raise ConfigError(f"dvc.yaml has no stage {name!r}", f"use one of {', '.join(known)}.")
+
+
+def _pull_dependencies(repo: "Repo", stage: "PipelineStage", run: RunStore) -> None:
+    """Fetch the outputs of other stages (and the raw data) that the stage depends on.
+
+    Raises:
+        ConfigError: an upstream stage has left no lock entry in this run.
+        UnavailableError: the remote lacks what the lock entries name.
+    """
+    from dvc.exceptions import DvcException
+
+    dependencies = [Path(dep.fs_path) for dep in stage.deps]
+    targets = []
+    for other in repo.index.graph.successors(stage):  # DVC's edges run from a stage to what it needs
+        outs = [out for out in other.outs if any(_overlap(Path(out.fs_path), dep) for dep in dependencies)]
+        if outs and not all(out.hash_info for out in outs):
+            raise ConfigError(
+                f"stage {stage.addressing} needs {other.addressing}, which has not run in {run.url}",
+                f"run `python -m tasks.run_stage {other.addressing}` of the same run first.",
+            )
+        targets += [os.path.relpath(out.fs_path) for out in outs]
+    if not targets:
+        return
+    try:
+        repo.pull(targets=targets)
+    except DvcException as error:
+        raise UnavailableError(
+            f"{', '.join(targets)} cannot be pulled from the DVC remote: {error}",
+            "push the data (`dvc push`), or check the remote's address and credentials.",
+        ) from error
+
+
+def _overlap(one: Path, two: Path) -> bool:
+    return one == two or one in two.parents or two in one.parents
+
+
+def _run_cache_folder(repo: "Repo", stage: "PipelineStage") -> str | None:
+    """Where the run cache keeps earlier results of the stage with these inputs, relative to a cache or remote."""
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    stage.save_deps()
+    if not _can_hash(stage):
+        return None
+    key = _get_stage_hash(stage)
+    return f"runs/{key[:2]}/{key}"
+
+
+def _fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
+    """Fetch from the remote what this stage gave for these inputs before; DVC's own call fetches all there ever was."""
+    _copy_run_cache(repo, stage, to_remote=False)
+
+
+def _push_run_cache(repo: "Repo", stage: str) -> None:
+    _copy_run_cache(repo, _find_stage(repo, stage), to_remote=True)
+
+
+def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) -> None:
+    folder = _run_cache_folder(repo, stage)
+    if folder is None:
+        return
+    remote = repo.cloud.get_remote_odb(None, "run-cache", hash_name="md5-dos2unix")
+    local = repo.cache.legacy
+    source, target = (local, remote) if to_remote else (remote, local)
+    top = source.fs.join(source.path, folder)
+    if not source.fs.exists(top):
+        return
+    for path in source.fs.find(top):
+        destination = target.fs.join(target.path, folder, source.fs.name(path))
+        if not target.fs.exists(destination):
+            target.fs.makedirs(target.fs.parent(destination), exist_ok=True)
+            with source.fs.open(path, "rb") as file:
+                content = file.read()
+            temporary = f"{destination}.{os.getpid()}"
+            target.fs.pipe_file(temporary, content)
+            target.fs.move(temporary, destination)
+
+
+def _reproduce(repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False) -> bool:
+    """Run or restore the stage; say whether its command ran.
+
+    Raises:
+        PageflipError: the command failed, with its exit code.
+    """
+    from dvc.exceptions import DvcException
+
+    outcome = Path(".outcome").absolute()
+    outcome.unlink(missing_ok=True)
+    os.environ[OUTCOME_VARIABLE] = str(outcome)
+    try:
+        repo.reproduce(targets=[stage.addressing], single_item=True, pull=True, force=force)
+    except DvcException as error:
+        kept = ""
+        if Path(KEPT_ON_FAILURE).is_dir():
+            kept = f"; its reports are kept at {run.keep_failed(stage.addressing, Path(KEPT_ON_FAILURE))}"
+        failure = PageflipError(f"stage {stage.addressing} failed{kept}", "the reason stands above.")
+        # without an outcome the command was killed or could not start: a retry may help
+        failure.exit_code = int(outcome.read_text()) if outcome.exists() else 1
+        raise failure from error
+    finally:
+        os.environ.pop(OUTCOME_VARIABLE)
+    return outcome.exists()
+
+
+def _still_there(repo: "Repo", stage: "PipelineStage") -> bool:
+    """Ask the stage's `meta.verify` command whether what the stage left outside DVC is still there."""
+    import subprocess
+
+    command = (stage.meta or {}).get("verify")
+    return command is None or subprocess.run(command, shell=True, check=False).returncode == 0

@@ -1,0 +1,73 @@
+"""Sample data from the synthetic renderer: labelled frames to train on, and uploads to score."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pageflip import settings, storage
+from pageflip.progress import counting
+from pageflip.synthetic import plan_clips, write_archive, write_video
+
+UPLOADS_SEED = 1_000  # far from the seeds of training frames: books that the model never saw
+FOLDER_FRAMES = 16
+
+
+def make_frames(
+    out: Path, *, seed: int, books: int, clips_per_book: int, frames_per_clip: int, width: int, height: int
+) -> int:
+    """Draw labelled clips into the new folder `out`, showing progress; return the number of frames.
+
+    Raises:
+        ConfigError: an impossible number.
+        DataError: `out` holds something.
+    """
+    clips = plan_clips(
+        seed=seed,
+        books=books,
+        clips_per_book=clips_per_book,
+        frames_per_clip=frames_per_clip,
+        width=width,
+        height=height,
+    )
+    total = sum(clip.frames for clip in clips)
+    with counting(total, "synthesize") as advance:
+        write_archive(clips, out, advance=advance)
+    return total
+
+
+def make_uploads(*, seed: int) -> Iterator[str]:
+    """Put sample uploads (two videos, a folder of frames, a picture) at the upload address, unless they are there."""
+    makers = {"leafing-1.mp4": _video, "leafing-2.mp4": _video, "frames-1": _frames, "picture-1.jpg": _picture}
+    there = {entry.name for entry in storage.list_entries(settings.uploads_url())}
+    for number, (name, make) in enumerate(makers.items()):
+        if name not in there:
+            with TemporaryDirectory(prefix="pageflip-sample-") as folder:
+                make(Path(folder) / name, UPLOADS_SEED + seed + number)
+                _put(Path(folder), settings.uploads_url())
+            yield name
+
+
+def _video(path: Path, seed: int) -> None:
+    write_video(path, seed=seed, book=seed % 100, flips=3 + seed % 2)
+
+
+def _frames(folder: Path, seed: int) -> None:
+    """The frames of one flip clip, in a folder of their own."""
+    clips = plan_clips(seed=seed, books=1, clips_per_book=2, frames_per_clip=FOLDER_FRAMES, width=540, height=960)
+    with TemporaryDirectory(prefix="pageflip-sample-") as place:
+        write_archive(clips, Path(place) / "clips", workers=1)
+        folder.mkdir()
+        for file in sorted((Path(place) / "clips").rglob("flip/*.jpg")):
+            shutil.copy(file, folder)
+
+
+def _picture(path: Path, seed: int) -> None:
+    with TemporaryDirectory(prefix="pageflip-sample-") as place:
+        _frames(Path(place) / "frames", seed)
+        shutil.copy(sorted((Path(place) / "frames").iterdir())[0], path)
+
+
+def _put(folder: Path, url: str) -> None:
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        storage.write_bytes(storage.join(url, file.relative_to(folder).as_posix()), file.read_bytes())

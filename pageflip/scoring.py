@@ -1,0 +1,418 @@
+"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+
+    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, index.html, and result.json, the last to appear
+    RESULTS/MODEL/vVERSION/index.html  all results of that version
+    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
+    RESULTS/ledger/                  see pageflip.uploads.Ledger
+
+An upload that cannot be scored goes into quarantine and is not tried again until it changes, or its folder there is
+removed. Everything published depends on the upload and the model alone, except `result.json` and `reason.json`, which
+also say when and in which run.
+"""
+
+import datetime
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pageflip import storage, uploads
+from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip.events import Flip, find_flips
+from pageflip.frames import LABELS
+from pageflip.inference import iter_video
+from pageflip.pixels import decode_image
+from pageflip.storage import join
+from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, Ledger, LocalFile, Upload
+
+RESULT, REASON = "result.json", "reason.json"
+BATCH = 64
+SEQUENCE_FPS = 30.0  # a folder of frames has no clock; phones film at 30 frames per second
+TIMELINE_STEPS = 480  # a timeline of any length is drawn with this many pairs of lowest and highest probability
+LISTED = 500  # rows of a page's table; the files beside it hold them all
+
+SCORED, ALREADY, QUARANTINED, CHANGED, GONE, UNREADABLE = (
+    "scored",
+    "already_scored",
+    "quarantined",
+    "changed",
+    "gone",
+    "unreadable",
+)
+
+FRAMES_SCHEMA = pa.schema(
+    [
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("name", pa.string()),  # pictures
+        pa.field("time_s", pa.float64()),  # videos
+        pa.field("probability", pa.float32()),
+        pa.field("label", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+class Predicts(Protocol):
+    """What scoring needs of a model; `pageflip.inference.Predictor` has it."""
+
+    width: int
+    height: int
+    threshold: float
+    name: str
+    version: str | None
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities of `flip`, float32 [N], for uint8 [N, height, width, 3]."""
+
+
+@dataclass
+class FrameScores:
+    """The scores of an upload's frames, in order; NaN where a frame could not be read."""
+
+    names: list[str | None] = field(default_factory=list)
+    times_s: list[float | None] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    errors: list[str | None] = field(default_factory=list)
+
+    def add(self, name: str | None, time_s: float | None, probability: float, error: str | None = None) -> None:
+        """Append one frame."""
+        self.names.append(name)
+        self.times_s.append(time_s)
+        self.probabilities.append(probability)
+        self.errors.append(error)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one upload. `page` is relative to the model version's folder."""
+
+    name: str
+    status: str
+    sha256: str = ""
+    reason: str = ""
+    frames: int = 0
+    flips: int = 0
+    page: str = ""
+
+
+def version_url(results_url: str, model_name: str, model_version: str | None) -> str:
+    """Where the results of a model version are published.
+
+    Raises:
+        ConfigError: the model has no version, so that its results could not be told from another's.
+    """
+    if not model_version:
+        raise ConfigError(
+            f"the model {model_name} has no version, and results are kept by version",
+            "score uploads with a registered model: `champion` or a version number.",
+        )
+    return join(results_url, model_name, f"v{model_version}")
+
+
+def score_upload(
+    url: str, kind: str, fingerprint: str, *, predictor: Predicts, results_url: str, ledger: Ledger, run: str
+) -> Outcome:
+    """Score one upload and publish its result, or put it into quarantine; harmless to repeat and to run twice at once.
+
+    An upload that is no longer what the fingerprint says is left for the next run.
+
+    Raises:
+        UnavailableError: a store does not answer.
+    """
+    upload = uploads.look_again(url, kind)
+    name = upload.name if upload else uploads.printable(url.rsplit("/", 1)[-1])
+    if upload is None or upload.fingerprint != fingerprint:
+        return Outcome(name, CHANGED if upload else GONE)
+    try:
+        with uploads.fetched(upload) as files:
+            return _score(upload, files, predictor, results_url, ledger, run)
+    except FileNotFoundError:
+        return Outcome(name, GONE)
+    except OSError as error:
+        raise UnavailableError(f"scoring {name} stopped: {error}", "see to the disk, then run it again.") from error
+
+
+def _score(
+    upload: Upload, files: list[LocalFile], predictor: Predicts, results_url: str, ledger: Ledger, run: str
+) -> Outcome:
+    try:
+        sha256 = uploads.content_sha256(upload.kind, files)
+    except PermissionError as error:
+        return Outcome(upload.name, UNREADABLE, reason=str(error))
+    target = join(version_url(results_url, predictor.name, predictor.version), sha256)
+    done = _published(target)
+    if done is None:
+        with storage.staging_folder(target) as staging:
+            prepared = staging / "result"
+            prepared.mkdir()
+            reason = _prepare(upload, files, sha256, prepared, predictor, run)
+            now = uploads.look_again(upload.url, upload.kind)
+            if now is None or now.fingerprint != upload.fingerprint:  # so that what was read was not the upload
+                return Outcome(upload.name, CHANGED if now else GONE)
+            if reason is not None:
+                _quarantine(upload, files, sha256, reason, results_url, run)
+                ledger.add(upload, sha256, bad=True)
+                return Outcome(upload.name, QUARANTINED, sha256, reason)
+            storage.publish_folder(prepared, target, RESULT)
+        done = _published(target) or {}
+    ledger.add(upload, sha256, bad=False)
+    # A retry finds what an earlier attempt of the same run has published: it still is this run's work.
+    ours = (done.get("run"), done.get("upload")) == (run, upload.name)
+    page = f"{sha256}/index.html"
+    return Outcome(upload.name, SCORED if ours else ALREADY, sha256, "", done["frames"], done["flips"], page)
+
+
+def _published(target: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(storage.read_bytes(join(target, RESULT)))
+    except FileNotFoundError:
+        return None
+
+
+def _prepare(
+    upload: Upload, files: list[LocalFile], sha256: str, folder: Path, predictor: Predicts, run: str
+) -> str | None:
+    """Write an upload's result into `folder`; return the reason when it cannot be scored."""
+    try:
+        scores = score_files(upload.kind, files, predictor)
+    except DataError as error:
+        reason = error.message
+        for file in files:
+            reason = reason.replace(str(file.path), file.name)
+        return uploads.printable(reason)
+    flips = flips_of(upload.kind, scores, predictor.threshold)
+    probabilities = np.array(scores.probabilities, np.float32)
+    head = {
+        "upload": upload.name,
+        "kind": upload.kind,
+        "sha256": sha256,
+        "model": predictor.name,
+        "model_version": predictor.version,
+        "threshold": float(predictor.threshold),
+    }
+    result = {
+        **head,
+        "bytes": sum(file.size for file in upload.files),
+        "frames": len(probabilities),
+        "broken_frames": sum(error is not None for error in scores.errors),
+        "flip_frames": int((probabilities >= predictor.threshold).sum()),
+        "flips": len(flips),
+        "duration_s": scores.times_s[-1],
+        "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not uploads.is_image(f.name)][:LISTED],
+        "run": run,
+        "scored_at": _now(),
+    }
+    pq.write_table(frame_table(scores, predictor.threshold), folder / "frames.parquet")
+    _write_json(folder / "events.json", {**head, "frames": len(probabilities), "events": _events(upload.kind, flips)})
+    page = _render("scoring.html.j2", result=result, **_page(scores, flips, upload.kind, predictor.threshold))
+    (folder / "index.html").write_bytes(page)
+    _write_json(folder / RESULT, result)
+    return None
+
+
+# --- frames
+
+
+def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> FrameScores:
+    """Decode and score an upload's frames in batches; frames of a sequence that cannot be read are noted.
+
+    Raises:
+        DataError: nothing of it can be scored; the message says why.
+    """
+    remedy = "upload a video, a picture, or a folder of pictures."
+    if kind == UNKNOWN:
+        suffix = PurePosixPath(files[0].name).suffix or "no suffix"
+        raise DataError(f"{files[0].name} is neither a video nor a picture by its name ({suffix})", remedy)
+    if kind != SEQUENCE and not files[0].path.stat().st_size:
+        raise DataError(f"{files[0].name} is empty", remedy)
+    if kind == VIDEO:
+        frames = (
+            (None, time_s, rgb) for _, time_s, rgb in iter_video(files[0].path, predictor.width, predictor.height)
+        )
+        return _score_frames(frames, predictor)
+    pictures = [file for file in files if kind == IMAGE or uploads.is_image(file.name)]
+    if not pictures:
+        raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
+    scores = _score_frames(_decoded(pictures, predictor), predictor)
+    if all(scores.errors):
+        what = f"none of the {len(pictures)} pictures can be read: " if kind == SEQUENCE else ""
+        raise DataError(f"{what}{scores.errors[0]}", remedy)
+    return scores
+
+
+def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str, None, np.ndarray | str]]:
+    for file in files:
+        try:
+            yield file.name, None, decode_image(file.path, predictor.width, predictor.height)
+        except DataError as error:
+            yield file.name, None, uploads.printable(error.message.replace(str(file.path), file.name))
+
+
+def _score_frames(
+    frames: Iterable[tuple[str | None, float | None, np.ndarray | str]], predictor: Predicts
+) -> FrameScores:
+    """Score (name, time, pixels or error) triples; only one batch of pixels is held at a time."""
+    scores = FrameScores()
+    frames = iter(frames)
+    while batch := [item for _, item in zip(range(BATCH), frames, strict=False)]:
+        pixels = [content for _, _, content in batch if not isinstance(content, str)]
+        probabilities = iter(predictor.predict(np.stack(pixels)) if pixels else ())
+        for name, time_s, content in batch:
+            if isinstance(content, str):
+                scores.add(name, time_s, float("nan"), content)
+            else:
+                scores.add(name, time_s, float(next(probabilities)))
+    return scores
+
+
+def flips_of(kind: str, scores: FrameScores, threshold: float) -> list[Flip]:
+    """The flips of a video or sequence; a single picture shows a state, not an event."""
+    if kind == IMAGE:
+        return []
+    times = [i / SEQUENCE_FPS if time is None else time for i, time in enumerate(scores.times_s)]
+    return find_flips(np.array(scores.probabilities, np.float32), np.array(times), threshold)
+
+
+def frame_table(scores: FrameScores, threshold: float) -> pa.Table:
+    """The frame table, one row per frame, in the columns of FRAMES_SCHEMA."""
+    known = [
+        None if error else probability for probability, error in zip(scores.probabilities, scores.errors, strict=True)
+    ]
+    columns = {
+        "index": range(len(known)),
+        "name": scores.names,
+        "time_s": scores.times_s,
+        "probability": known,
+        "label": [None if p is None else LABELS[p >= threshold] for p in known],
+        "error": scores.errors,
+    }
+    return pa.Table.from_pydict({name: list(values) for name, values in columns.items()}, FRAMES_SCHEMA)
+
+
+def _events(kind: str, flips: list[Flip]) -> list[dict[str, Any]]:
+    events = [asdict(flip) for flip in flips]
+    if kind == SEQUENCE:  # the seconds were assumed
+        events = [{**event, "start_s": None, "end_s": None} for event in events]
+    return events
+
+
+# --- quarantine
+
+
+def _quarantine(upload: Upload, files: list[LocalFile], sha256: str, reason: str, results_url: str, run: str) -> None:
+    target = quarantine_url(results_url, sha256)
+    if storage.exists(join(target, REASON)):
+        return
+    with storage.staging_folder(target) as staging:
+        prepared = staging / "bad"
+        prepared.mkdir()
+        for file in files:
+            parts = [part if part.strip(".") else "_" for part in file.name.split("/")]  # a key of S3 may hold `..`
+            copy = prepared.joinpath("upload", *parts)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.path, copy)
+        facts = {
+            "name": upload.name,
+            "kind": upload.kind,
+            "sha256": sha256,
+            "reason": reason,
+            "run": run,
+            "when": _now(),
+        }
+        _write_json(prepared / REASON, facts)
+        storage.publish_folder(prepared, target, REASON)
+
+
+def quarantine_url(results_url: str, sha256: str) -> str:
+    """The folder of an upload in quarantine."""
+    return join(results_url, "quarantine", sha256)
+
+
+# --- pages
+
+
+def publish_index(results_url: str, model_name: str, model_version: str, outcomes: list[dict[str, Any]]) -> str:
+    """Write the page over all results of a model version, the newest first, and return its address.
+
+    Args:
+        outcomes: of the run that has just ended; those in quarantine or left are shown with their reason.
+    """
+    folder = version_url(results_url, model_name, model_version)
+    markers = [file.url for file in storage.list_files(folder) if file.name.endswith("/" + RESULT)]
+    results = [json.loads(content) for content in storage.read_many(markers)]
+    results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
+    address = join(folder, "index.html")
+    problems = [outcome for outcome in outcomes if outcome["status"] not in (SCORED, ALREADY)]
+    page = _render(
+        "scoring_index.html.j2",
+        model=model_name,
+        version=model_version,
+        results=results[:LISTED],
+        unlisted=max(0, len(results) - LISTED),
+        frames=sum(result["frames"] for result in results),
+        flips=sum(result["flips"] for result in results),
+        problems=problems,
+    )
+    storage.write_bytes(address, page)
+    return address
+
+
+def _page(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -> dict[str, Any]:
+    broken = [(i, scores.names[i], error) for i, error in enumerate(scores.errors) if error]
+    return {
+        "flips": flips[:LISTED],
+        "timed": kind == VIDEO,
+        "names": scores.names,
+        "broken": broken[:LISTED],
+        "listed": LISTED,
+        "line": timeline(np.array(scores.probabilities, np.float32)),
+        "last": len(scores.names) - 1,
+        "probability": scores.probabilities[0],
+        "threshold": threshold,
+    }
+
+
+def timeline(probabilities: np.ndarray) -> str:
+    """The points of an SVG polyline over 1000 x 100: low and high of each step, so that no peak is lost."""
+    count = len(probabilities)
+    points = []
+    for part in np.array_split(np.arange(count), min(count, TIMELINE_STEPS)):
+        known = part[np.isfinite(probabilities[part])]
+        if not len(known):
+            continue
+        lowest, highest = known[probabilities[known].argmin()], known[probabilities[known].argmax()]
+        for index in sorted({int(lowest), int(highest)}):
+            points.append(f"{1000 * index / max(count - 1, 1):.1f},{100 * (1 - probabilities[index]):.1f}")
+    return " ".join(points)
+
+
+def _render(template: str, **values: Any) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pageflip"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = _clock
+    return environment.get_template(template).render(**values).encode("utf-8", "backslashreplace")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,70 @@
+"""The model as MLflow serves it: a pyfunc from code, without pickle. Input: JPEG or PNG bytes, one picture a row.
+
+`mlflow models serve`, batch jobs and `mlflow.pyfunc.load_model` run this file; `copy_code` gives them the few modules
+it imports, so that pixels match training to the bit.
+"""
+
+import base64
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from PIL import Image
+
+from pageflip.inference import Predictor
+from pageflip.pixels import decode_image
+
+CODE = ("__init__.py", "errors.py", "inference.py", "pixels.py")
+
+
+def _example_picture() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (54, 96), (128, 128, 128)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.binary, "image")]),
+    outputs=Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "label")]),
+)
+INPUT_EXAMPLE = pd.DataFrame({"image": [_example_picture()]})
+
+
+class FlipModel(mlflow.pyfunc.PythonModel):
+    """Probability and label of each picture."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the ONNX file of the version."""
+        self.predictor = Predictor.load(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        """`image` (JPEG or PNG bytes, or their base64 text) -> `probability` of flip and `label`."""
+        pictures = [base64.b64decode(cell) if isinstance(cell, str) else bytes(cell) for cell in model_input["image"]]
+        width, height = self.predictor.width, self.predictor.height
+        frames = np.stack([decode_image(picture, width, height) for picture in pictures])
+        probability = self.predictor.predict(frames).astype(float)
+        label = np.where(probability >= self.predictor.threshold, "flip", "notflip")
+        return pd.DataFrame({"probability": probability, "label": label})
+
+
+@contextmanager
+def copy_code() -> Iterator[Path]:
+    """A temporary folder `pageflip` with just the modules that the served model imports."""
+    with TemporaryDirectory(prefix="pageflip-code-") as folder:
+        code = Path(folder) / "pageflip"
+        code.mkdir()
+        for name in CODE:
+            shutil.copy(Path(__file__).with_name(name), code / name)
+        yield code
+
+
+mlflow.models.set_model(FlipModel())

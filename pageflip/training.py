@@ -1,0 +1,249 @@
+"""Training on the pack: frames by memory map, augmentation in batches on the device, the loop by Lightning.
+
+A run is fixed by its seed, however often it is killed: everything random in an epoch is drawn from (seed, epoch), and
+the checkpoint of each epoch's end holds the rest.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from fsspec.core import url_to_fs
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pageflip.errors import ConfigError
+from pageflip.networks import build_network
+from pageflip.params import Augment, Fit
+from pageflip.transforms import for_evaluation, for_training
+
+EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring runs and epochs apart
+WARM_UP_SHARE = 0.1
+MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
+
+
+class PackRows(Dataset):
+    """The chosen rows of a pack, fetched a batch at a time: (frames uint8 [N, height, width, 3], targets float [N])."""
+
+    def __init__(self, frames: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> None:
+        self.frames, self.rows, self.targets = frames, rows, targets
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+        """A whole batch in one read of the memory map."""
+        frames = np.ascontiguousarray(self.frames[self.rows[positions]])
+        return torch.from_numpy(frames), torch.from_numpy(self.targets[positions].astype(np.float32))
+
+
+class EpochShuffle(Sampler[int]):
+    """A shuffle drawn from (seed, epoch), so that a resumed run sees the order it would have seen."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * EPOCH_STRIDE + self.epoch)
+        return iter(torch.randperm(self.count, generator=generator).tolist())
+
+
+class FlipModule(lightning.LightningModule):
+    """The training of one network: loss, optimiser, validation F1, and the history of epochs."""
+
+    def __init__(self, network: nn.Module, fit: Fit, augment: Augment, seed: int, on_epoch: Callable[[dict], None]):
+        super().__init__()
+        self.network, self.fit_params, self.augment, self.seed, self.on_epoch = network, fit, augment, seed, on_epoch
+        self.loss = nn.BCEWithLogitsLoss()
+        self.history: list[dict[str, float]] = []
+        self._validation: list[tuple[Tensor, Tensor]] = []
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, and a cosine schedule with warm-up (one-cycle, Smith 2018) stepped per batch."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.fit_params.learning_rate, weight_decay=self.fit_params.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=self.fit_params.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=WARM_UP_SHARE,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        seed = self.seed * EPOCH_STRIDE + self.current_epoch
+        torch.manual_seed(seed)  # dropout
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        self._losses: list[Tensor] = []
+        self._started, self._seen = time.monotonic(), 0
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        frames, targets = batch
+        loss = self.loss(self.network(for_training(frames, self.augment, self.generator)), targets)
+        self._losses.append(loss.detach())
+        self._seen += len(targets)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation = []
+        self._trained_s = time.monotonic() - getattr(self, "_started", time.monotonic())
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        frames, targets = batch
+        self._validation.append((self.network(for_evaluation(frames)).float(), targets))
+
+    def on_validation_epoch_end(self) -> None:
+        logits, targets = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
+        called, flips = logits > 0, targets > 0.5
+        hits = (called & flips).sum()
+        f1 = float(2 * hits / (called.sum() + flips.sum()).clamp(min=1))  # over all frames at once
+        val_loss = float(self.loss(logits, targets))
+        # F1 decides; among epochs of equal F1, common on small validation sets, the loss does
+        self.log(MONITOR, f1 - LOSS_WEIGHT * min(val_loss, 1.0))
+        record = {
+            "epoch": self.current_epoch,
+            "train_loss": float(torch.stack(self._losses).mean()),
+            "val_loss": val_loss,
+            "val_f1": f1,
+            "learning_rate": self.optimizers().param_groups[0]["lr"],
+        }
+        self.history.append(record)
+        self.on_epoch(record | {"frames_per_second": self._seen / max(self._trained_s, 1e-9)})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
+
+def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
+    """Resolve `auto | cpu | cuda` to `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: a GPU is asked for, and there is none.
+    """
+    if torch.cuda.is_available():
+        return "cpu" if accelerator == "cpu" and not require_gpu else "cuda"
+    if require_gpu or accelerator == "cuda":
+        raise ConfigError(
+            f"a GPU is asked for (accelerator: {accelerator}, require_gpu: {require_gpu}), and CUDA finds none",
+            "run on a host with an NVIDIA driver (`pageflip doctor` tells), or set train.fit.accelerator: auto and "
+            "train.fit.require_gpu: false.",
+        )
+    return "cpu"
+
+
+def train_network(
+    frames: np.ndarray,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    *,
+    name: str,
+    settings: dict[str, Any],
+    fit: Fit,
+    augment: Augment,
+    seed: int,
+    checkpoints: str,
+    on_epoch: Callable[[dict], None],
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train the network `name` and return it with its best weights, in evaluation mode on the CPU, and its history.
+
+    Args:
+        frames: the pack, uint8 [N, height, width, 3].
+        train, val: (rows int [M], targets 0/1 [M]).
+        checkpoints: folder or s3:// address of this very training (same inputs, same params): where a killed run left
+            a checkpoint, it goes on.
+        on_epoch: called with each epoch's record.
+
+    Raises:
+        ConfigError: a GPU is required and absent.
+    """
+    accelerator = pick_accelerator(fit.accelerator, fit.require_gpu)
+    torch.manual_seed(seed)
+    module = FlipModule(build_network(name, settings), fit, augment, seed, on_epoch)
+    best = ModelCheckpoint(
+        checkpoints, "best", monitor=MONITOR, mode="max", save_last=True, enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision="bf16-mixed" if accelerator == "cuda" else "32-true",
+        max_epochs=fit.epochs,
+        callbacks=[EarlyStopping(MONITOR, mode="max", patience=fit.patience, min_delta=1e-5), best],
+        deterministic=True if accelerator == "cpu" else "warn",
+        logger=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+    loaders = _loader(frames, train, fit, accelerator, seed), _loader(frames, val, fit, accelerator, None)
+    trainer.fit(module, *loaders, ckpt_path=_resume_from(checkpoints), weights_only=True)
+    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    network = module.network.cpu()
+    network.load_state_dict({key.removeprefix("network."): value for key, value in saved["state_dict"].items()})
+    return network.eval(), {"epochs": module.history, "best_epoch": saved["epoch"]}
+
+
+def predict_rows(
+    network: nn.Module, frames: np.ndarray, rows: np.ndarray, batch_size: int = 256, device: str = "cpu"
+) -> np.ndarray:
+    """Probabilities of `flip`, float32 [len(rows)], for the chosen rows of a pack."""
+    network = network.to(device).eval()
+    parts = [np.empty(0, np.float32)]
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(frames[rows[start : start + batch_size]])).to(device)
+            parts.append(torch.sigmoid(network(for_evaluation(batch)).float()).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def delete_checkpoints(checkpoints: str) -> None:
+    """Remove what `train_network` left for a killed run, once its result is safe."""
+    fs, path = url_to_fs(checkpoints)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+
+
+def _resume_from(checkpoints: str) -> str | None:
+    fs, path = url_to_fs(checkpoints)
+    last = f"{path}/last.ckpt"
+    if not fs.exists(last):
+        return None
+    print(f"train: going on from the checkpoint {last}", flush=True)
+    return fs.unstrip_protocol(last) if fs.protocol not in ("file", ("file", "local")) else last
+
+
+def _loader(
+    frames: np.ndarray, part: tuple[np.ndarray, np.ndarray], fit: Fit, accelerator: str, seed: int | None
+) -> DataLoader:
+    data = PackRows(frames, *part)
+    return DataLoader(
+        data,
+        batch_size=fit.batch_size if seed is not None else 256,
+        sampler=EpochShuffle(len(data), seed) if seed is not None else None,
+        collate_fn=_as_it_is,
+        # the memory map hands over a batch in well under a millisecond: worker processes would only cost
+        num_workers=0,
+        pin_memory=accelerator == "cuda",
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,36 @@
+"""Run one stage of dvc.yaml for one run, hermetically: what every Airflow task executes, in whatever place.
+
+    python -m tasks.run_stage prepare --run try-1
+    python -m tasks.run_stage train@cnn --run try-1 --store s3://bucket/runs
+"""
+
+import argparse
+import os
+import signal
+from types import FrameType
+
+from pageflip import settings
+from pageflip.console import run_main
+from pageflip.runs import RunStore, run_stage
+
+
+def main() -> None:
+    """Run the stage and say whether it was computed or restored."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", help="name in dvc.yaml, such as train@cnn")
+    parser.add_argument("--run", required=True, help="name of the run; the stages of one run share it")
+    parser.add_argument("--store", help="address of the run store (default: PAGEFLIP_STORE)")
+    args = parser.parse_args()
+    if args.store:
+        os.environ["PAGEFLIP_STORE"] = args.store
+    signal.signal(signal.SIGTERM, _stop)  # so that the workspace is cleared away
+    outcome = run_stage(args.stage, RunStore(settings.store_url(), args.run), settings.project_root())
+    print(f"{args.stage}: {'computed' if outcome.ran else 'unchanged, restored'} in {outcome.seconds:.1f} s")
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    run_main(main)

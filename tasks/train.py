@@ -1,0 +1,93 @@
+"""Train one network on the pack; a killed training goes on from its last checkpoint.
+
+    python -m tasks.train --model cnn --frames data/frames --split data/split --out models/cnn
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import warnings
+from pathlib import Path
+
+from pageflip import networks, settings, training, transforms
+from pageflip.console import run_main
+from pageflip.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.pack import INDEX_FILE, open_pack
+from pageflip.params import Train, load_params
+from pageflip.registry import TrainingRun
+from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
+from pageflip.versions import data_version, environment, git_revision
+
+
+def main() -> None:
+    """Read the section `train`, train, and leave weights, config and history in one piece."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, choices=sorted(networks.REGISTRY), help="name of the network")
+    parser.add_argument("--frames", type=Path, required=True, help="folder of the pack")
+    parser.add_argument("--split", type=Path, required=True, help="folder of the assignment")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # see training._loader
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
+    params = load_params(args.params).train
+    train(args.model, params, frames=args.frames, split=args.split, out=args.out)
+
+
+def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) -> None:
+    """Train `model` and write it to the folder `out`, logging to MLflow on the way."""
+    pack, _ = open_pack(frames)
+    assignment = read_assignment(split)
+    chosen = {"seed": params.seed, "network": model, "settings": getattr(params.networks, model).model_dump()}
+    chosen |= {"fit": params.fit.model_dump(), "augment": params.augment.model_dump()}
+    key = training_key(chosen, frames, split)
+    checkpoints = f"{settings.store_url()}/checkpoints/{key}"
+    training.pick_accelerator(params.fit.accelerator, params.fit.require_gpu)  # before anything is logged
+    tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
+    tags |= {f"environment.{name}": release for name, release in environment().items()}
+    run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags)
+
+    def report(record: dict) -> None:
+        run.log_epoch(record)
+        print("train: epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, ".format(**record), end="")
+        print("val F1 {val_f1:.4f}, {frames_per_second:.0f} frames/s".format(**record), flush=True)
+
+    try:
+        network, history = training.train_network(
+            pack,
+            part_rows(assignment, "train"),
+            part_rows(assignment, "val"),
+            name=model,
+            settings=chosen["settings"],
+            fit=params.fit,
+            augment=params.augment,
+            seed=params.seed,
+            checkpoints=checkpoints,
+            on_epoch=report,
+        )
+    except (Exception, KeyboardInterrupt):
+        run.fail()
+        raise
+    with folder_in_one_piece(out) as folder:
+        size = {"height": pack.shape[1], "width": pack.shape[2]}
+        digest = networks.save_network(folder, network, {**chosen, **size})
+        write_json(folder / "history.json", history)
+        run.finish(weights_sha256=digest, folder=folder)
+    training.delete_checkpoints(checkpoints)
+    best = history["epochs"][history["best_epoch"]]
+    print(f"train: {model}: best epoch {best['epoch']} with val F1 {best['val_f1']:.4f}, weights {digest[:12]}")
+
+
+def training_key(chosen: dict, frames: Path, split: Path) -> str:
+    """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
+    code = [Path(module.__file__) for module in (training, transforms, networks)]
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *code):
+        digest.update(sha256_of(file).encode())
+    return digest.hexdigest()[:32]
+
+
+if __name__ == "__main__":
+    run_main(main)
