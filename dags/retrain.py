@@ -4,7 +4,8 @@
 hand on their results through the DVC remote only, so a stage whose inputs did not change is restored, not computed.
 
 **When it runs.** By the cron expression or preset in `PAGEFLIP_RETRAIN_SCHEDULE` (`@weekly` unless set; `none`: only
-when triggered). One run at a time; missed dates are not caught up on.
+when triggered). One run at a time; missed dates are not caught up on. There is no start date: else the first unpausing
+would start a run for the week gone by.
 
 **When it fails.** The task's log ends with what is wrong and what to do.
 Exit code 65 (data) or 78 (configuration): correct that and trigger a new run. Anything else was tried three times: look
@@ -13,7 +14,7 @@ never moves the model's alias: the champion stays in service.
 """
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
 from dvc_graph import edges, read_stages
@@ -26,13 +27,12 @@ with DAG(
     description="prepare, validate, split, train, evaluate, register and promote: the stages of dvc.yaml",
     doc_md=__doc__,
     schedule=None if SCHEDULE.lower() == "none" else SCHEDULE,
-    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=24),
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "training"],
-):
+) as dag:
     stages = read_stages(project_root())
     tasks = {stage.name: stage_task(stage) for stage in stages}
     for earlier, later in sorted(edges(stages)):

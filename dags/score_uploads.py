@@ -14,7 +14,7 @@ run `retrain` first. A file that cannot be read does not fail a run: it goes to 
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, task
 from stage_operator import DEFAULT_ARGS, mapped_task, project_root, run_key, verb_task
@@ -30,8 +30,8 @@ def store_url() -> str:
 
 
 @task(execution_timeout=timedelta(minutes=5))
-def shards(run_id: str) -> list[int]:
-    """The numbers of the shards that this run's plan holds; the uploads' names stay in the plan."""
+def shards(run_id: str | None = None) -> list[int]:
+    """The numbers of the shards in the plan of the run, whose id Airflow fills in."""
     plan = ObjectStoragePath(store_url()) / run_key(run_id) / "score" / "plan.json"
     return [shard["index"] for shard in json.loads(plan.read_text())["shards"]]
 
@@ -41,15 +41,14 @@ with DAG(
     description="score new uploads with the champion, and report the page flips found",
     doc_md=__doc__,
     schedule=None if SCHEDULE.lower() == "none" else SCHEDULE,
-    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "scoring"],
-):
+) as dag:
     plan = verb_task("plan", [VERB, "plan"])
-    indices = shards("{{ run_id }}")
+    indices = shards()
     score = mapped_task("score", [VERB, "shard"], index=indices)
     # none_failed: a run with nothing to score skips `score`, and is still reported
     summarise = verb_task("summarise", [VERB, "summarise"], trigger_rule="none_failed")

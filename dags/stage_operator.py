@@ -58,7 +58,7 @@ def run_key(run_id: str) -> str:
 
     Where a character had to be replaced, part of the id's SHA-256 keeps two different ids apart.
     """
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", run_id).lstrip(".-")
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", run_id).lstrip("._-")
     if safe == run_id and len(safe) <= RUN_KEY_LENGTH:
         return safe
     return f"{safe[:RUN_KEY_LENGTH] or 'run'}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
@@ -114,11 +114,13 @@ class ProcessOperator(BaseOperator):
         return self._process.wait()
 
     def on_kill(self) -> None:
-        """End the command and everything it started: SIGTERM, and SIGKILL to what is left."""
+        """End the command and everything it started: SIGTERM, and SIGKILL to what is left.
+
+        Airflow calls this from a signal handler, perhaps in the middle of a write to the log: it must not log.
+        """
         process = self._process
         if process is None or process.returncode is not None:
             return
-        self.log.info("Stopping process group %d", process.pid)
         for name in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, name)

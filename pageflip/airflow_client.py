@@ -162,8 +162,7 @@ class AirflowClient:
         found = self._call(
             "GET", f"{path}/{max(task.try_number, 1)}", params={"map_index": task.map_index, "full_content": True}
         )
-        events = [row if isinstance(row, str) else row.get("event", "") for row in found["content"]]
-        return [event for event in events if event.strip() and not event.startswith("::")][-lines:]
+        return [line for row in found["content"] for line in _log_lines(row)][-lines:]
 
     def ensure_gpu_pool(self) -> None:
         """Make the pool that tasks with GPUs wait in; a task of a pool that does not exist is never scheduled.
@@ -176,10 +175,11 @@ class AirflowClient:
         text = os.environ.get("PAGEFLIP_GPU_SLOTS") or "1"
         if not text.isdecimal() or int(text) < 1:
             raise ConfigError(f"PAGEFLIP_GPU_SLOTS is {text!r}", "set it to the number of GPUs, 1 or more.")
+        pool = {"slots": int(text), "description": "one slot a GPU", "include_deferred": False}
         if self._call("GET", f"/pools/{GPU_POOL}", missing_ok=True) is None:
-            self._call("POST", "/pools", json={"name": GPU_POOL, "slots": int(text), "description": "one slot a GPU"})
+            self._call("POST", "/pools", json={"name": GPU_POOL, **pool})
         else:
-            self._call("PATCH", f"/pools/{GPU_POOL}", json={"slots": int(text)}, params={"update_mask": "slots"})
+            self._call("PATCH", f"/pools/{GPU_POOL}", json={"pool": GPU_POOL, **pool}, params={"update_mask": "slots"})
 
     def _call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
         """One request, tried again when the server is busy or restarting; None for 404 when that is fine."""
@@ -216,3 +216,14 @@ class AirflowClient:
             raise ConfigError(f"Airflow at {self.url} refuses the log-in of {self._login['username']!r}", LOGS_REMEDY)
         response.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+
+
+def _log_lines(row: str | Mapping[str, Any]) -> list[str]:
+    """What a row of a task's log says to a person; Airflow's own remarks at level info are left out."""
+    if isinstance(row, str):
+        return [row]
+    logger, level = row.get("logger") or "", row.get("level") or "info"
+    if row["event"].startswith("::") or (level == "info" and (logger == "task" or "dag_processing" in logger)):
+        return []
+    errors = [f"{error['exc_type']}: {error['exc_value']}".splitlines()[0] for error in row.get("error_detail") or ()]
+    return [row["event"], *errors]

@@ -21,14 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pageflip.errors import ConfigError, DataError, UnavailableError
-from pageflip.frames import (
-    BOOKS_FILE,
-    LAYOUT,
-    FrameFile,
-    list_frames,
-    parse_path,
-    read_books,
-)
+from pageflip.frames import BOOKS_FILE, LAYOUT, FrameFile, list_frames, parse_path, read_books
 from pageflip.progress import track
 
 # The MonReader archive `images.zip`, as a public audit of the data set states it.
@@ -38,15 +31,7 @@ MONREADER_BYTES = 939_921_132
 CHUNK = 1 << 20
 ENCRYPTED_FLAGS = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers (APPNOTE 4.4.4)
 PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ZIP_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    struct.error,
-    ValueError,
-    NotImplementedError,
-    OverflowError,
-)
+ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -121,12 +106,7 @@ def import_frames(
                 "add --merge to put new frames beside the old ones, or --replace to put them in their place.",
             )
         with _entries(source, limits) as entries:
-            result = _stage(
-                entries,
-                staging,
-                raw if merge and _holds_something(raw) else None,
-                limits,
-            )
+            result = _stage(entries, staging, raw if merge and _holds_something(raw) else None, limits)
         _swap(staging, raw)
     return result
 
@@ -142,18 +122,12 @@ def check_monreader(source: Path) -> None:
         raise DataError(f"{source} is not the MonReader archive: it is not a file", remedy)
     size = source.stat().st_size
     if size != MONREADER_BYTES:
-        raise DataError(
-            f"{source} has {size} bytes, the MonReader archive has {MONREADER_BYTES}",
-            remedy,
-        )
+        raise DataError(f"{source} has {size} bytes, the MonReader archive has {MONREADER_BYTES}", remedy)
     digest = hashlib.sha256()
     for chunk in track(_read_chunks(source), total=-(-size // CHUNK), description="checking SHA-256"):
         digest.update(chunk)
     if digest.hexdigest() != MONREADER_SHA256:
-        raise DataError(
-            f"{source} has the SHA-256 {digest.hexdigest()}, expected {MONREADER_SHA256}",
-            remedy,
-        )
+        raise DataError(f"{source} has the SHA-256 {digest.hexdigest()}, expected {MONREADER_SHA256}", remedy)
 
 
 def _check_places(source: Path, raw: Path) -> None:
@@ -162,10 +136,7 @@ def _check_places(source: Path, raw: Path) -> None:
     if raw.exists() and not raw.is_dir():
         raise ConfigError(f"{raw} is not a folder", "name a folder to import into.")
     if source.is_dir() and (source == raw or source in raw.parents or raw in source.parents):
-        raise ConfigError(
-            f"{source} and {raw} lie inside one another",
-            "import from a folder elsewhere.",
-        )
+        raise ConfigError(f"{source} and {raw} lie inside one another", "import from a folder elsewhere.")
 
 
 def _holds_something(folder: Path) -> bool:
@@ -185,8 +156,7 @@ def _entries(source: Path, limits: Limits) -> Iterator[list[_Entry]]:
         archive = zipfile.ZipFile(source)
     except ZIP_FAULTS as error:
         raise DataError(
-            f"{source} is not a zip file, or is cut short: {error}",
-            "download or copy it again, whole.",
+            f"{source} is not a zip file, or is cut short: {error}", "download or copy it again, whole."
         ) from error
     with archive:
         yield _zip_entries(archive, limits)
@@ -194,10 +164,7 @@ def _entries(source: Path, limits: Limits) -> Iterator[list[_Entry]]:
 
 def _zip_entries(archive: zipfile.ZipFile, limits: Limits) -> list[_Entry]:
     infos = archive.infolist()
-    _limit(
-        len(infos) <= limits.entries,
-        f"the archive has {len(infos)} entries, more than {limits.entries}",
-    )
+    _limit(len(infos) <= limits.entries, f"the archive has {len(infos)} entries, more than {limits.entries}")
     seen: dict[str, str] = {}
     entries = []
     for info in infos:
@@ -216,35 +183,17 @@ def _check_zip_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
     _check_name(name)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > name.endswith("/"):
-        raise DataError(
-            f"the entry {name!r} is a link or a special file",
-            "pack the files themselves.",
-        )
+        raise DataError(f"the entry {name!r} is a link or a special file", "pack the files themselves.")
     if info.flag_bits & ENCRYPTED_FLAGS:
-        raise DataError(
-            f"the entry {name!r} is encrypted",
-            "unpack it yourself and import the folder.",
-        )
+        raise DataError(f"the entry {name!r} is encrypted", "unpack it yourself and import the folder.")
     if info.compress_type not in PLAIN_METHODS:
-        raise DataError(
-            f"the entry {name!r} has the compression method {info.compress_type}",
-            "pack with deflate.",
-        )
+        raise DataError(f"the entry {name!r} has the compression method {info.compress_type}", "pack with deflate.")
     if info.is_dir() and info.file_size:
-        raise DataError(
-            f"the entry {name!r} is a folder with contents",
-            "pack the files with a common zip program.",
-        )
-    _limit(
-        info.file_size <= limits.entry_bytes,
-        f"the entry {name!r} would unpack to {info.file_size} bytes",
-    )
+        raise DataError(f"the entry {name!r} is a folder with contents", "pack the files with a common zip program.")
+    _limit(info.file_size <= limits.entry_bytes, f"the entry {name!r} would unpack to {info.file_size} bytes")
     ratio = info.file_size / max(info.compress_size, 1)
     suspicious = info.file_size >= limits.ratio_from_bytes and ratio > limits.ratio
-    _limit(
-        not suspicious,
-        f"the entry {name!r} is compressed {ratio:.0f} times, which no JPEG is",
-    )
+    _limit(not suspicious, f"the entry {name!r} is compressed {ratio:.0f} times, which no JPEG is")
 
 
 def _check_name(name: str) -> None:
@@ -252,17 +201,13 @@ def _check_name(name: str) -> None:
     climbs = ".." in parts or name.startswith("/")
     if climbs or "\\" in name or "\0" in name or ":" in parts[0] or any(part in ("", ".") for part in parts):
         raise DataError(
-            f"the entry {name!r} is not a plain relative path below the archive's top",
-            f"use the layout {LAYOUT}.",
+            f"the entry {name!r} is not a plain relative path below the archive's top", f"use the layout {LAYOUT}."
         )
 
 
 def _limit(fine: bool, message: str) -> None:
     if not fine:
-        raise DataError(
-            message + ": it looks like a zip bomb",
-            "import a smaller archive, or unpack it yourself.",
-        )
+        raise DataError(message + ": it looks like a zip bomb", "import a smaller archive, or unpack it yourself.")
 
 
 def _unzip_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -284,20 +229,14 @@ def _folder_entries(folder: Path, limits: Limits) -> list[_Entry]:
             path = Path(item.path)
             name = path.relative_to(folder).as_posix()
             if item.is_symlink() or not (item.is_dir() or item.is_file()):
-                raise DataError(
-                    f"{name!r} below {folder} is a link or a special file",
-                    "copy the file itself there.",
-                )
+                raise DataError(f"{name!r} below {folder} is a link or a special file", "copy the file itself there.")
             if item.is_dir():
                 pending.append(path)
                 continue
             size = item.stat().st_size
             _limit(size <= limits.entry_bytes, f"the file {name!r} has {size} bytes")
             entries.append(_Entry(name, size, lambda path=path: _read_chunks(path)))
-            _limit(
-                len(entries) <= limits.entries,
-                f"{folder} has more than {limits.entries} files",
-            )
+            _limit(len(entries) <= limits.entries, f"{folder} has more than {limits.entries} files")
     return entries
 
 
@@ -307,9 +246,7 @@ def _read_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _sort_out(
-    entries: list[_Entry],
-) -> tuple[list[tuple[FrameFile, _Entry]], _Entry | None]:
+def _sort_out(entries: list[_Entry]) -> tuple[list[tuple[FrameFile, _Entry]], _Entry | None]:
     """Tell frames from `books.csv`, below the wrapping folder if there is one; refuse everything else by name."""
     top = _wrapping_folder(entries)
     frames: dict[tuple[str, str, int], tuple[FrameFile, _Entry]] = {}
@@ -344,10 +281,7 @@ def _wrapping_folder(entries: list[_Entry]) -> str:
         if parse_path(rest):
             tops.add(top)
     if len(tops) > 1:
-        raise DataError(
-            f"frames lie below several folders: {sorted(tops)}",
-            "import them one at a time, with --merge.",
-        )
+        raise DataError(f"frames lie below several folders: {sorted(tops)}", "import them one at a time, with --merge.")
     return f"{tops.pop()}/" if tops else ""
 
 
@@ -360,16 +294,10 @@ def _stage(entries: list[_Entry], staging: Path, old: Path | None, limits: Limit
     if not frames:
         raise DataError("the source holds no frames", f"put frames there in the layout {LAYOUT}.")
     declared = sum(entry.size for entry in entries)
-    _limit(
-        declared <= limits.total_bytes,
-        f"the source would unpack to {declared} bytes, over {limits.total_bytes}",
-    )
+    _limit(declared <= limits.total_bytes, f"the source would unpack to {declared} bytes, over {limits.total_bytes}")
     free = shutil.disk_usage(staging).free
     if declared > free:
-        raise UnavailableError(
-            f"{declared} bytes are to be written and {free} are free at {staging}",
-            "make room.",
-        )
+        raise UnavailableError(f"{declared} bytes are to be written and {free} are free at {staging}", "make room.")
     present = _link_old(old, staging) if old else {}
     left, added, skipped = limits.total_bytes, [], 0
     for frame, entry in track(frames, total=len(frames), description="importing frames"):
@@ -382,12 +310,7 @@ def _stage(entries: list[_Entry], staging: Path, old: Path | None, limits: Limit
     if books:
         _stage_books(books, staging, limits)
     list_frames(staging)  # holds the whole of it against the rules that every later stage relies on
-    return ImportResult(
-        len(added),
-        len({frame.clip for frame in added}),
-        limits.total_bytes - left,
-        skipped,
-    )
+    return ImportResult(len(added), len({frame.clip for frame in added}), limits.total_bytes - left, skipped)
 
 
 def _write(entry: _Entry, path: Path, limit: int) -> int:
@@ -397,16 +320,10 @@ def _write(entry: _Entry, path: Path, limit: int) -> int:
     with path.open("xb") as file:
         for chunk in entry.chunks():
             written += len(chunk)
-            _limit(
-                written <= limit,
-                f"the entry {entry.name!r} goes on after {limit} bytes",
-            )
+            _limit(written <= limit, f"the entry {entry.name!r} goes on after {limit} bytes")
             file.write(chunk)
     if written != entry.size:
-        raise DataError(
-            f"{entry.name!r} has {written} bytes and states {entry.size}",
-            "pack or copy it again.",
-        )
+        raise DataError(f"{entry.name!r} has {written} bytes and states {entry.size}", "pack or copy it again.")
     return written
 
 
@@ -452,8 +369,7 @@ def _stage_books(entry: _Entry, staging: Path, limits: Limits) -> None:
         new = read_books(incoming)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{entry.name!r} cannot be read as CSV: {error}",
-            "save it as UTF-8, comma separated.",
+            f"{entry.name!r} cannot be read as CSV: {error}", "save it as UTF-8, comma separated."
         ) from error
     for clip, book in new.items():
         if before.get(clip, book) != book:
@@ -482,8 +398,7 @@ def _staging(raw: Path) -> Iterator[Path]:
             yield staging
         except OSError as error:
             raise UnavailableError(
-                f"the import into {raw} stopped: {error}",
-                "see to the disk, then try again.",
+                f"the import into {raw} stopped: {error}", "see to the disk, then try again."
             ) from error
         finally:
             _recover(place, raw)

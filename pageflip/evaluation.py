@@ -1,27 +1,19 @@
 """Measure a model on a labelled folder in the archive's layout, straight from its files."""
 
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pageflip.decoding import CHUNK, decode_in_chunks
 from pageflip.errors import ConfigError, DataError
 from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics, book_table, clip_table
-from pageflip.pack import in_order
-from pageflip.pixels import decode_image
 from pageflip.progress import track
-
-CHUNK = 32
-FEW = 64  # below this many frames, starting processes takes longer than decoding
-
-Decoded = tuple[np.ndarray, list[int], list[tuple[int, str]]]
 
 
 def evaluate_folder(
@@ -48,7 +40,8 @@ def evaluate_folder(
     book_of = _read_books(books) if books is not None else {}
     files = list_frames(folder)
     kept, probabilities, undecodable = [], [np.empty(0, np.float32)], []
-    chunks = _decoded_chunks(folder, files, predictor.width, predictor.height, workers or os.cpu_count() or 1)
+    paths = [folder / file.path for file in files]
+    chunks = decode_in_chunks(paths, predictor.width, predictor.height, workers or len(os.sched_getaffinity(0)))
     for pixels, positions, failures in track(
         chunks, total=-(-len(files) // CHUNK), description=f"evaluate, chunks of {CHUNK} frames"
     ):
@@ -89,30 +82,3 @@ def _table(files: list[FrameFile], probability: np.ndarray, book_of: Mapping[tup
             "probability": probability,
         }
     )
-
-
-def _decoded_chunks(folder: Path, files: list[FrameFile], width: int, height: int, workers: int) -> Iterator[Decoded]:
-    tasks = [
-        (start, [folder / file.path for file in files[start : start + CHUNK]]) for start in range(0, len(files), CHUNK)
-    ]
-    if len(files) <= FEW or workers == 1:
-        yield from (_decode_chunk(start, paths, width, height) for start, paths in tasks)
-        return
-    # spawn: a forked child of a process with ONNX Runtime's threads may hang
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        jobs = (pool.submit(_decode_chunk, start, paths, width, height) for start, paths in tasks)
-        yield from (future.result() for future in in_order(jobs, ahead=2 * workers))
-
-
-def _decode_chunk(start: int, paths: list[Path], width: int, height: int) -> Decoded:
-    """The frames that can be decoded, uint8 [K, height, width, 3], their positions, and (position, error) of others."""
-    frames, positions, failures = [], [], []
-    for position, path in enumerate(paths, start=start):
-        try:
-            frames.append(decode_image(path, width, height))
-        except DataError as error:
-            failures.append((position, error.message))
-        else:
-            positions.append(position)
-    pixels = np.stack(frames) if frames else np.empty((0, height, width, 3), np.uint8)
-    return pixels, positions, failures

@@ -197,7 +197,7 @@ def programs(where: Places, mlflow_port: int | None) -> list[Program]:
     found = [
         Program("airflow-api-server", [airflow, "api-server"], 10),
         Program("airflow-dag-processor", [airflow, "dag-processor"], 20),
-        Program("airflow-triggerer", [airflow, "triggerer", "--skip-serve-logs"], 20),
+        Program("airflow-triggerer", [airflow, "triggerer", "--skip-serve-logs"], 20, stop_seconds=3),
         Program("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"], 30, stop_seconds=30),
     ]
     if mlflow_port is not None:

@@ -414,8 +414,7 @@ def _describe(url: str, error: Exception) -> UnavailableError | None:
 
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return UnavailableError(
-            f"{url}: no S3 credentials were found",
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+            f"{url}: no S3 credentials were found", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
         )
     if isinstance(error, PermissionError):
         return UnavailableError(

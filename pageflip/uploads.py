@@ -128,10 +128,10 @@ def fetched(upload: Upload) -> Iterator[list[LocalFile]]:
 
 
 def content_sha256(kind: str, files: list[LocalFile]) -> str:
-    """The SHA-256 of a single file; of a sequence, that of the lines `sha256  name` of its files, sorted by name."""
+    """The SHA-256 of a single file; of a sequence, of a line `sequence` and lines `sha256  name`, by name."""
     if kind != SEQUENCE:
         return _file_sha256(files[0].path)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"sequence\n")  # so that an empty folder is not an empty file
     for file in sorted(files, key=lambda file: file.name):
         digest.update(f"{_file_sha256(file.path)}  {file.name}\n".encode())
     return digest.hexdigest()

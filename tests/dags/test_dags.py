@@ -1,0 +1,123 @@
+"""What every DAG must be: light to import, bounded, documented, and in the right order."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DAGS = ("retrain", "score_uploads")
+FOREIGN = (
+    *("torch", "torchvision", "lightning", "mlflow", "dvc", "pandas", "numpy", "sklearn", "pyarrow", "scipy"),
+    *("onnxruntime", "cv2", "av", "PIL", "matplotlib", "great_expectations", "pageflip", "tasks"),
+)
+DESCRIBE = """
+import importlib, json, sys
+module = importlib.import_module({name!r})
+dag = module.dag
+print(json.dumps({{
+    "foreign": [name for name in {foreign!r} if name in sys.modules],
+    "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "tags": sorted(dag.tags), "doc": dag.doc_md,
+    "timeout": dag.dagrun_timeout.total_seconds(), "schedule": dag.schedule, "description": dag.description,
+    "tasks": {{
+        task.task_id: {{
+            "after": sorted(task.upstream_task_ids), "retries": task.retries, "owner": task.owner, "pool": task.pool,
+            "slots": task.pool_slots, "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
+            "name": task.task_display_name, "rule": str(task.trigger_rule.value), "mapped": task.is_mapped,
+            "backoff": bool(task.retry_exponential_backoff), "verb": getattr(task, "verb", None),
+        }} for task in dag.tasks
+    }},
+}}))
+"""
+
+
+@pytest.fixture
+def describe(in_airflow):
+    def run(name: str, **environment: str) -> dict:
+        return in_airflow(DESCRIBE.format(name=name, foreign=FOREIGN), **environment)
+
+    return run
+
+
+def ancestors(tasks: dict, name: str) -> set[str]:
+    direct = set(tasks[name]["after"])
+    return direct.union(*(ancestors(tasks, other) for other in direct)) if direct else direct
+
+
+@pytest.mark.parametrize("name", DAGS)
+def test_a_dag_keeps_the_house_rules_and_imports_nothing_of_the_pipeline(describe, name):
+    dag = describe(name)
+    assert dag["foreign"] == []
+    assert dag["catchup"] is False
+    assert dag["max_active_runs"] == 1
+    assert "pageflip" in dag["tags"]
+    assert dag["timeout"] > 0
+    assert all(words in dag["doc"] for words in ("What it does", "When it runs", "When it fails"))
+    assert dag["description"]
+    for task in dag["tasks"].values():
+        assert (task["owner"], task["retries"], task["backoff"]) == ("pageflip", 2, True)
+        assert 0 < task["timeout"] < dag["timeout"]
+
+
+def test_retrain_has_a_task_for_each_stage_of_this_project_in_the_vital_order(describe):
+    tasks = describe("retrain")["tasks"]
+    assert "validate" in ancestors(tasks, "train.cnn")
+    assert "evaluate.cnn" in ancestors(tasks, "register")
+    assert "register" in ancestors(tasks, "promote")
+    assert tasks["train.cnn"]["verb"] == ["tasks.run_stage", "train@cnn"]
+    assert tasks["train.cnn"]["name"] == "train@cnn"
+
+
+def test_retrain_follows_dvc_yaml_and_takes_limits_and_slots_from_meta(describe, project):
+    tasks = describe("retrain", PAGEFLIP_PROJECT=str(project))["tasks"]
+    assert {name: task["after"] for name, task in tasks.items()} == {
+        "prepare": [],
+        "train.cnn": ["prepare"],
+        "train.vit": ["prepare"],
+        "promote": ["train.cnn", "train.vit"],
+    }
+    assert tasks["prepare"]["timeout"] == 300
+    assert (tasks["prepare"]["pool"], tasks["prepare"]["slots"]) == ("default_pool", 1)
+    assert (tasks["train.vit"]["pool"], tasks["train.vit"]["slots"]) == ("gpu", 2)
+
+
+def test_score_uploads_maps_over_shards_and_reports_even_when_there_are_none(describe):
+    tasks = describe("score_uploads")["tasks"]
+    assert [name for name, task in tasks.items() if task["mapped"]] == ["score"]
+    assert tasks["summarise"]["rule"] == "none_failed"
+    assert ancestors(tasks, "summarise") == {"plan", "shards", "score"}
+    assert ancestors(tasks, "score") == {"plan", "shards"}
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "default"),
+    [
+        ("retrain", "PAGEFLIP_RETRAIN_SCHEDULE", "@weekly"),
+        ("score_uploads", "PAGEFLIP_SCORE_SCHEDULE", "*/15 * * * *"),
+    ],
+)
+def test_the_schedule_comes_from_the_environment(describe, name, variable, default):
+    assert describe(name)["schedule"] == default
+    assert describe(name, **{variable: "@daily"})["schedule"] == "@daily"
+    assert describe(name, **{variable: "none"})["schedule"] is None
+
+
+def test_an_unknown_runner_is_refused_by_name(in_airflow):
+    done = in_airflow("import retrain", check=False, PAGEFLIP_RUNNER="teleport")
+    assert done.returncode != 0
+    assert "PAGEFLIP_RUNNER is 'teleport'; it must be one of: process" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"), [("{gpu: -1}", "meta.gpu of stage a is -1"), ("{timeout_minutes: 0}", "is 0")]
+)
+def test_meta_out_of_range_is_refused_with_the_stage(in_airflow, tmp_path, meta, message):
+    (tmp_path / "dvc.yaml").write_text(f"stages:\n  a: {{cmd: x, meta: {meta}}}\n", encoding="utf-8")
+    done = in_airflow("import retrain", check=False, PAGEFLIP_PROJECT=str(tmp_path))
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_the_helpers_are_not_taken_for_dag_files():
+    ignored = (ROOT / "dags" / ".airflowignore").read_text(encoding="utf-8").split()
+    helpers = {path.name for path in (ROOT / "dags").glob("*.py")} - {f"{name}.py" for name in DAGS}
+    assert helpers <= set(ignored)

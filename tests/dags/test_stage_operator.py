@@ -1,0 +1,141 @@
+"""The process runner on real processes: exit codes, what is said, and that nothing outlives it."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+EXECUTE = """
+import json, os, signal, sys
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from stage_operator import ProcessOperator
+operator = ProcessOperator(task_id="task", verb=["verb", *{arguments!r}], index={index!r})
+try:
+    {call}
+    outcome = "success", ""
+except AirflowFailException as error:
+    outcome = "final", str(error)
+except AirflowException as error:
+    outcome = "retry", str(error)
+except BaseException as error:
+    outcome = type(error).__name__, str(error)
+print(json.dumps(outcome))
+"""
+PLAIN = "operator.execute({'run_id': 'manual__2026-01-02T03:04:05+00:00'})"
+TIMED = """
+    from airflow.sdk.execution_time.timeout import timeout
+    with timeout(1.0):
+        operator.execute({'run_id': 'r'})
+"""
+KILLED = """
+    import threading
+    signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    operator.execute({'run_id': 'r'})
+"""
+LONG = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open("pids", "w").write(f"{os.getpid()} {child.pid}")
+if "--deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    print("working", flush=True)
+    time.sleep(0.001)
+"""
+
+
+@pytest.fixture
+def execute(in_airflow, tmp_path):
+    """Run the operator on a verb with this source; return (outcome, message)."""
+
+    def run(source: str, *arguments: str, call: str = PLAIN, index: int | None = None, **environment: str) -> list[str]:
+        (tmp_path / "verb.py").write_text(source, encoding="utf-8")
+        script = EXECUTE.format(arguments=list(arguments), call=call.strip(), index=index)
+        return in_airflow(script, PAGEFLIP_PROJECT=str(tmp_path), PAGEFLIP_PYTHON=sys.executable, **environment)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(0, "success"), (65, "final"), (78, "final"), (69, "retry"), (1, "retry")]
+)
+def test_exit_codes_of_data_and_configuration_are_final_and_others_may_be_retried(execute, code, outcome):
+    found, message = execute(f"print('noise'); print('error: the reason', flush=True); raise SystemExit({code})")
+    assert found == outcome
+    if code:
+        assert message.startswith(f"exit code {code}")
+        assert "error: the reason" in message
+
+
+def test_a_killed_command_may_be_retried_and_says_so(execute):
+    outcome, message = execute("import os; os.kill(os.getpid(), 9)")
+    assert outcome == "retry"
+    assert "killed by SIGKILL (out of memory?)" in message
+
+
+def test_the_command_gets_a_safe_run_name_its_index_and_none_of_airflows_secrets(execute, tmp_path):
+    source = """
+import json, os, sys
+airflow = [name for name in os.environ if "AIRFLOW" in name]
+json.dump({"argv": sys.argv[1:], "cwd": os.getcwd(), "airflow": airflow}, open("seen", "w"))
+"""
+    assert execute(source, "shard", index=3, AIRFLOW__API_AUTH__JWT_SECRET="x")[0] == "success"
+    seen = json.loads((tmp_path / "seen").read_text(encoding="utf-8"))
+    verb, flag, run, *index = seen["argv"]
+    assert (verb, flag, index) == ("shard", "--run", ["--index", "3"])
+    assert run.startswith("manual__2026-01-02T03-04-05-00-00-")
+    assert seen["cwd"] == str(tmp_path)
+    assert seen["airflow"] == []
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "outcome"),
+    [(TIMED, (), "AirflowTaskTimeout"), (KILLED, (), "retry"), (KILLED, ("--deaf",), "retry")],
+)
+def test_a_timeout_or_a_kill_ends_the_command_and_all_it_started(execute, tmp_path, call, arguments, outcome):
+    assert execute(LONG, *arguments, call=call)[0] == outcome
+    for pid in (tmp_path / "pids").read_text(encoding="utf-8").split():
+        assert gone(int(pid)), f"process {pid} is left over"
+
+
+def gone(pid: int) -> bool:
+    for _ in range(50):
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8"):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_missing_pipeline_python_is_final_and_named(in_airflow, tmp_path):
+    script = EXECUTE.format(arguments=[], call=PLAIN, index=None)
+    outcome, message = in_airflow(script, PAGEFLIP_PROJECT=str(tmp_path))
+    assert outcome == "final"
+    assert f"{tmp_path}/.venv/bin/python does not exist" in message
+
+
+def test_task_ids_and_run_names_are_safe_and_stay_apart(in_airflow):
+    ids, runs = in_airflow(
+        """
+        import json
+        from stage_operator import run_key, task_id
+        ids = [task_id(name) for name in ("prepare", "train@cnn", "grid@a b/1.5")]
+        runs = [run_key(name) for name in ("a-1.b", "a:1", "a+1", "a 1", "../../etc", "__x", "x" * 300, "é")]
+        print(json.dumps([ids, runs]))
+        """
+    )
+    assert ids == ["prepare", "train.cnn", "grid.a-b-1.5"]
+    assert runs[0] == "a-1.b"
+    assert len(set(runs)) == len(runs)
+    for run in runs:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", run)
+        assert ".." not in run[:2]

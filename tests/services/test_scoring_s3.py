@@ -1,0 +1,73 @@
+"""Scoring from and to a real S3 server: AWS_ENDPOINT_URL and PAGEFLIP_TEST_BUCKET name it, AWS_* the credentials."""
+
+import io
+import json
+import os
+import uuid
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pageflip import scoring, storage, uploads
+from pageflip.uploads import Ledger
+
+pytestmark = pytest.mark.skipif(
+    not (os.environ.get("AWS_ENDPOINT_URL") and os.environ.get("PAGEFLIP_TEST_BUCKET")),
+    reason="AWS_ENDPOINT_URL and PAGEFLIP_TEST_BUCKET are not set",
+)
+
+
+class Brightness:
+    """A model that calls bright frames flips."""
+
+    width, height, threshold, name, version = 18, 32, 0.5, "pageflip", "3"
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        return frames.mean(axis=(1, 2, 3), dtype=np.float32) / np.float32(255)
+
+
+def _picture(grey: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (54, 96), (grey, grey, grey)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _score(place: str, run: str) -> dict[str, scoring.Outcome]:
+    ledger = Ledger(storage.join(place, "results"))
+    return {
+        upload.name: scoring.score_upload(
+            upload.url,
+            upload.kind,
+            upload.fingerprint,
+            predictor=Brightness(),
+            results_url=storage.join(place, "results"),
+            ledger=ledger,
+            run=run,
+        )
+        for upload in uploads.find_uploads(storage.join(place, "uploads"))
+    }
+
+
+def test_uploads_in_a_bucket_are_scored_once_and_bad_ones_kept_apart() -> None:
+    place = f"s3://{os.environ['PAGEFLIP_TEST_BUCKET']}/test {uuid.uuid4().hex}"
+    for number in range(30):
+        storage.write_bytes(storage.join(place, f"uploads/pages/f{number}.jpg"), _picture(230 if number > 14 else 20))
+    storage.write_bytes(storage.join(place, "uploads/one.jpg"), _picture(230))
+    storage.write_bytes(storage.join(place, "uploads/bad.mp4"), b"no video")
+    first = _score(place, "run-1")
+    assert {name: (outcome.status, outcome.flips) for name, outcome in first.items()} == {
+        "bad.mp4": ("quarantined", 0),
+        "one.jpg": ("scored", 0),
+        "pages": ("scored", 1),
+    }
+    reason = json.loads(
+        storage.read_bytes(storage.join(place, "results/quarantine", first["bad.mp4"].sha256, "reason.json"))
+    )
+    assert "bad.mp4 cannot be decoded" in reason["reason"]
+    before = storage.list_files(storage.join(place, "results/pageflip"))
+    assert len(before) == 8
+    assert {outcome.status for outcome in _score(place, "run-2").values()} == {"already_scored", "quarantined"}
+    assert storage.list_files(storage.join(place, "results/pageflip")) == before
+    address = scoring.publish_index(storage.join(place, "results"), "pageflip", "3", [])
+    assert f'href="{first["pages"].sha256}/index.html"'.encode() in storage.read_bytes(address)
