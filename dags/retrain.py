@@ -17,6 +17,7 @@ import os
 from datetime import timedelta
 
 from airflow.sdk import DAG
+
 from dvc_graph import edges, read_stages
 from stage_operator import DEFAULT_ARGS, project_root, stage_task
 

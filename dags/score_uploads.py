@@ -17,6 +17,7 @@ import os
 from datetime import timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, task
+
 from stage_operator import DEFAULT_ARGS, mapped_task, project_root, run_key, verb_task
 
 SCHEDULE = os.environ.get("PAGEFLIP_SCORE_SCHEDULE") or "*/15 * * * *"

@@ -24,6 +24,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
 from dvc_graph import GraphError, Stage
 
 OWNER = "pageflip"

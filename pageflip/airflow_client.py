@@ -12,7 +12,7 @@ import requests
 from pageflip.errors import ConfigError, UnavailableError
 
 TIMEOUT_SECONDS = 30.0
-TRIES = 5
+TRIES = 9  # about a minute: long enough for a server that crashed to be back
 POLL_SECONDS = 1.0
 PARSE_SECONDS = 90.0
 GPU_POOL = "gpu"  # the pool of dags/stage_operator.py
@@ -194,7 +194,7 @@ class AirflowClient:
                 problem = f"HTTP {response.status_code}: {response.text[:300]}"
             if attempt == TRIES:
                 raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
-            time.sleep(attempt)
+            time.sleep(min(2 * attempt, 10))
         if response.status_code == 404 and missing_ok:
             return None
         if not response.ok:

@@ -47,7 +47,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     pass
 
@@ -73,13 +75,15 @@ def import_command(
 def synthesize(
     out: Annotated[Path, typer.Option(help="The folder of raw frames; must not hold any.")] = RAW,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    books: Annotated[int, typer.Option(help="Different books.")] = 6,
-    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 12,
-    frames_per_clip: Annotated[int, typer.Option(help="Frames of each clip.")] = 14,
+    books: Annotated[int, typer.Option(help="Different books.")] = 8,
+    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 18,
+    frames_per_clip: Annotated[int, typer.Option(help="Frames of each clip.")] = 8,
     width: Annotated[int, typer.Option(help="Pixels.")] = 1080,
     height: Annotated[int, typer.Option(help="Pixels.")] = 1920,
     track: Annotated[bool, typer.Option(help="Track data/raw with DVC and push it to the remote.")] = True,
-    uploads: Annotated[bool, typer.Option("--uploads", help="Make sample uploads in the upload folder instead.")] = False,
+    uploads: Annotated[
+        bool, typer.Option("--uploads", help="Make sample uploads in the upload folder instead.")
+    ] = False,
 ) -> None:
     """Draw labelled page-flip clips: sample frames to try the system with."""
     from pageflip import sample
@@ -177,7 +181,9 @@ def evaluate(
 
 def _print_evaluation(result: dict) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
-    head = Table("measure", "value", title=f"{result['model']} on {result['n']} frames, {result['n_flip']} of them flip")
+    head = Table(
+        "measure", "value", title=f"{result['model']} on {result['n']} frames, {result['n_flip']} of them flip"
+    )
     for key in ("f1", "precision", "recall", "roc_auc", "threshold"):
         head.add_row(key, "one class only" if result[key] is None else f"{result[key]:.4f}")
     head.add_row("counts", ", ".join(f"{key} {value}" for key, value in result["confusion"].items()))

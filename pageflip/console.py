@@ -10,6 +10,7 @@ from pageflip.errors import PageflipError
 
 OUTCOME_VARIABLE = "PAGEFLIP_OUTCOME_FILE"
 
+
 def run_main(main: Callable[[], None]) -> None:
     """Run a program's main function; a user's mistake ends with its message and exit code, without a traceback.
 

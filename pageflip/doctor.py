@@ -48,7 +48,9 @@ def _gpu() -> Finding:
         return Finding("GPU", f"none that CUDA {torch.version.cuda} can use: training and scoring run on the CPU")
     facts = torch.cuda.get_device_properties(0)
     count = torch.cuda.device_count()
-    return Finding("GPU", f"{count} x {facts.name}, {facts.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}", True)
+    return Finding(
+        "GPU", f"{count} x {facts.name}, {facts.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}", True
+    )
 
 
 def _disk() -> Finding:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pageflip.decoding import CHUNK, decode_in_chunks
 from pageflip.errors import ConfigError, DataError
-from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books
+from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics, book_table, clip_table
 from pageflip.progress import track
@@ -25,7 +25,8 @@ def evaluate_folder(
 
     Args:
         folder: labelled frames in the archive's layout.
-        books: a books.csv, or the folder that holds it, for results per book; None leaves them out.
+        books: a CSV of label,video_id,book, or a folder that holds it as books.csv, for results per book; None leaves
+            them out.
         workers: processes that decode; None takes one per core.
 
     Returns:
@@ -35,7 +36,7 @@ def evaluate_folder(
 
     Raises:
         DataError: the folder is missing, empty or not in the layout, or no frame can be decoded.
-        ConfigError: `books` is no books.csv.
+        ConfigError: there is no such file.
     """
     book_of = _read_books(books) if books is not None else {}
     files = list_frames(folder)
@@ -67,10 +68,10 @@ def evaluate_folder(
 
 
 def _read_books(books: Path) -> Mapping[tuple[str, str], str]:
-    folder = books if books.is_dir() else books.parent
-    if not (folder / BOOKS_FILE).is_file() or (not books.is_dir() and books.name != BOOKS_FILE):
-        raise ConfigError(f"{books} is no {BOOKS_FILE}", f"name a {BOOKS_FILE} (label,video_id,book), or its folder.")
-    return read_books(folder)
+    path = books / BOOKS_FILE if books.is_dir() else books
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}", "name a CSV of label,video_id,book, or a folder with a books.csv.")
+    return read_books_file(path)
 
 
 def _table(files: list[FrameFile], probability: np.ndarray, book_of: Mapping[tuple[str, str], str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pageflip.errors import DataError
 from pageflip.inference import METADATA_KEY, Predictor
-from pageflip.training import predict_rows
+from pageflip.networks import predict_rows
 from pageflip.transforms import for_evaluation
 
 OPSET = 20
@@ -76,6 +76,6 @@ def check_parity(network: nn.Module, path: Path, frames: np.ndarray, rows: np.nd
     if not difference <= limit:
         raise DataError(
             f"the ONNX file differs from the network by {difference:g} in probability, allowed is {limit:g}",
-            "do not serve it; compare the releases of torch, onnxscript and onnxruntime with requirements/pipeline.txt.",
+            "do not serve it; compare the releases of torch and onnxruntime with requirements/pipeline.txt.",
         )
     return difference

@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pageflip.errors import DataError
@@ -86,7 +87,7 @@ def list_frames(raw: Path) -> list[FrameFile]:
 
 
 def _unique(frames: list[FrameFile]) -> list[FrameFile]:
-    for one, two in zip(frames, frames[1:], strict=False):
+    for one, two in pairwise(frames):
         if one.key == two.key:
             raise DataError(
                 f"frame {one.label}/{one.video}/{one.frame} stands twice: {one.path} and {two.path}",
@@ -99,11 +100,18 @@ def read_books(raw: Path) -> dict[tuple[str, str], str]:
     """Read `books.csv` below `raw`: (label, video) -> book; empty when there is no such file.
 
     Raises:
-        DataError: a column is missing, a label is unknown, or a clip is given two books.
+        DataError: see `read_books_file`.
     """
     path = raw / BOOKS_FILE
-    if not path.exists():
-        return {}
+    return read_books_file(path) if path.exists() else {}
+
+
+def read_books_file(path: Path) -> dict[tuple[str, str], str]:
+    """Read a CSV of label,video_id,book: (label, video) -> book.
+
+    Raises:
+        DataError: a column is missing, a label is unknown, a clip is given two books, or it is not text.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not {"label", "video_id", "book"} <= set(reader.fieldnames or ()):

@@ -17,6 +17,7 @@ from pageflip.pixels import resize_frame
 
 if TYPE_CHECKING:
     import onnxruntime
+    from av.container import InputContainer
 
 METADATA_KEY = "pageflip"
 BATCH = 64
@@ -75,8 +76,8 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
     """
     import av
 
-    remedy = "upload a whole video file (MP4, MOV, MKV or WebM)."
-    count = 0
+    remedy = "use a whole video file (MP4, MOV, MKV or WebM)."
+    count, first_s, last_s = 0, 0.0, 0.0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -86,9 +87,25 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
             for index, frame in enumerate(container.decode(stream)):
                 rgb = np.rot90(frame.to_ndarray(format="rgb24"), k=round(getattr(frame, "rotation", 0) / 90))
                 time_s = float(frame.time) if frame.time is not None else index / float(stream.average_rate or 30)
-                count += 1
+                count, first_s, last_s = index + 1, first_s if index else time_s, time_s
                 yield index, time_s, resize_frame(np.ascontiguousarray(rgb), width, height)
+            cut_short = count and _ends_early(container, count, last_s - first_s)
     except (av.error.FFmpegError, OSError) as error:
         raise DataError(f"{path} cannot be decoded after frame {count}: {error}", remedy) from None
     if not count:
         raise DataError(f"{path} holds no frames", remedy)
+    if cut_short:
+        raise DataError(f"{path} is cut short: it ends after {last_s - first_s:.1f} s", remedy)
+
+
+def _ends_early(container: "InputContainer", count: int, length_s: float) -> bool:
+    """Whether a video ends well before its header says: a decoder takes the end of a cut file for the end of it."""
+    import av
+
+    stream = container.streams.video[0]
+    # the stream's duration ignores edit lists, the container's counts sound that goes on: the shorter one holds
+    stated = [container.duration / av.time_base] if container.duration else []
+    if stream.duration:
+        stated.append(float(stream.duration * stream.time_base))
+    cut_short = bool(stated) and length_s < 0.95 * min(stated) - 0.5
+    return cut_short or count < 0.6 * stream.frames  # AVI reckons its duration from the file's size

@@ -7,23 +7,26 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pageflip.errors import DataError
 from pageflip.files import sha256_of
+from pageflip.transforms import for_evaluation
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
-GREY = 0.5  # centre of the input range: the mean of the frames is augmented away, so no better one is learnt
+MIN_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 
 
 class Cnn(nn.Module):
     """A compact convolutional network for small frames, fast enough to train on a laptop's CPU.
 
-    One stage per entry of `channels`: a strided convolution halves the frame, and all stages after the first refine it
-    with a second one. The mean and the maximum over the frame feed one linear unit: the maximum finds the small lifted
-    corner, the mean the sheet that fills the picture.
+    Each frame is standardised per colour first: exposure and white balance say nothing about a flip, and in a small set
+    of clips they are what a network learns otherwise. One stage per entry of `channels`: a strided convolution halves
+    the frame, and all stages after the first refine it with a second one. The mean and the maximum over the frame feed
+    one linear unit: the maximum finds the small lifted corner, the mean the sheet that fills the picture.
     """
 
     def __init__(self, channels: tuple[int, ...], dropout: float) -> None:
@@ -39,7 +42,8 @@ class Cnn(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Logits [N] of `flip` for frames float32 [N, 3, height, width] in 0..1."""
-        features = self.features((frames - GREY) / GREY)
+        deviation, mean = torch.std_mean(frames, dim=(2, 3), keepdim=True)
+        features = self.features((frames - mean) / (deviation + MIN_DEVIATION))
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         return self.head(pooled).squeeze(1)
 
@@ -100,3 +104,16 @@ def load_network(folder: Path) -> nn.Module:
     network = build_network(config["network"], config["settings"])
     network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return network.eval()
+
+
+def predict_rows(
+    network: nn.Module, frames: np.ndarray, rows: np.ndarray, batch_size: int = 256, device: str = "cpu"
+) -> np.ndarray:
+    """Probabilities of `flip`, float32 [len(rows)], for the chosen rows of a pack."""
+    network = network.to(device).eval()
+    parts = [np.empty(0, np.float32)]
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(frames[rows[start : start + batch_size]])).to(device)
+            parts.append(torch.sigmoid(network(for_evaluation(batch)).float()).cpu().numpy())
+    return np.concatenate(parts)

@@ -91,7 +91,9 @@ def open_pack(folder: Path) -> tuple[np.memmap, pd.DataFrame]:
 def _decode_all(
     raw: Path, frames: list[FrameFile], pack: Path, width: int, height: int, workers: int
 ) -> Iterator[dict]:
-    chunks = [(start, [frame.path for frame in frames[start : start + CHUNK]]) for start in range(0, len(frames), CHUNK)]
+    chunks = [
+        (start, [frame.path for frame in frames[start : start + CHUNK]]) for start in range(0, len(frames), CHUNK)
+    ]
     # spawn: a forked child of a process with threads (torch, OpenMP, gRPC) may hang
     with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
         jobs = (pool.submit(_decode_chunk, raw, pack, start, paths, width, height) for start, paths in chunks)

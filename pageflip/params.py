@@ -174,7 +174,9 @@ def load_params(path: Path) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         lines = [_describe(entry) for entry in error.errors()]
-        raise ConfigError(f"{path}: " + "; ".join(lines), "the keys and their ranges stand in pageflip/params.py.") from None
+        raise ConfigError(
+            f"{path}: " + "; ".join(lines), "the keys and their ranges stand in pageflip/params.py."
+        ) from None
 
 
 def _describe(error: dict) -> str:

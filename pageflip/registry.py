@@ -13,19 +13,20 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
+# MLflow reads its environment at import
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its default waits five minutes for a dead server
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-import mlflow  # noqa: E402 - reads its environment at import
-from mlflow.entities import Run  # noqa: E402
-from mlflow.entities.model_registry import ModelVersion  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
+import mlflow
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
-from pageflip import settings  # noqa: E402
-from pageflip.errors import ConfigError, DataError, UnavailableError  # noqa: E402
-from pageflip.files import sha256_of  # noqa: E402
-from pageflip.inference import Predictor  # noqa: E402
+from pageflip import settings
+from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip.files import sha256_of
+from pageflip.inference import Predictor
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
@@ -79,7 +80,10 @@ def _experiment_id(mlflow_client: MlflowClient) -> str:
 
 def _find_run(mlflow_client: MlflowClient, tag: str, value: str) -> Run | None:
     runs = mlflow_client.search_runs(
-        [_experiment_id(mlflow_client)], f"tags.`{tag}` = '{value}'", order_by=["attributes.start_time DESC"], max_results=1
+        [_experiment_id(mlflow_client)],
+        f"tags.`{tag}` = '{value}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
     )
     return runs[0] if runs else None
 
@@ -263,14 +267,18 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         return Predictor.load(path)
     version = get_version(name, model)
     if version is None:
-        remedy = "run `make run` or `dvc repro` to train and promote one" if model == CHAMPION else "see `pageflip doctor`"
-        raise ConfigError(f"the model {name} has no version or alias {model!r} in {settings.tracking_uri()}", f"{remedy}.")
+        remedy = (
+            "run `make run` or `dvc repro` to train and promote one" if model == CHAMPION else "see `pageflip doctor`"
+        )
+        raise ConfigError(
+            f"the model {name} has no version or alias {model!r} in {settings.tracking_uri()}", f"{remedy}."
+        )
     with _downloaded(version) as folder:
         path = folder / MODEL_FILE
         digest, registered = sha256_of(path), version.tags.get(ARTIFACT)
         if digest != registered:
             raise DataError(
-                f"the ONNX file of {name} version {version.version} has the SHA-256 {digest}, registered was {registered}",
+                f"the file of {name} version {version.version} has the SHA-256 {digest}, registered was {registered}",
                 "do not use it: find out who changed the artifact store, and promote another version.",
             )
         return Predictor.load(path, name=name, version=str(version.version))

@@ -7,7 +7,8 @@ the run store:
     STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
     STORE/RUN/failed/STAGE/...    the reports of a stage that failed
 
-So a stage runs on any machine, a second attempt beside a first is harmless, and what is unchanged is not computed again.
+So a stage runs on any machine, a second attempt beside a first is harmless, and what is unchanged is not computed
+again.
 """
 
 import json
@@ -222,9 +223,7 @@ def _write_dvc_config(folder: Path, project: Path) -> None:
     if os.environ.get("PAGEFLIP_REMOTE"):
         remote["url"] = os.environ["PAGEFLIP_REMOTE"]
     if not remote.get("url"):
-        raise ConfigError(
-            "no DVC remote is configured", "set PAGEFLIP_REMOTE, or `dvc remote add --default NAME URL`."
-        )
+        raise ConfigError("no DVC remote is configured", "set PAGEFLIP_REMOTE, or `dvc remote add --default NAME URL`.")
     ours = Config(str(folder / ".dvc"), validate=False)
     with ours.edit("repo") as config:
         config["core"] = {

@@ -234,11 +234,8 @@ def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> Frame
         raise DataError(f"{files[0].name} is empty", remedy)
     if kind == VIDEO:
         path = files[0].path
-        scores = _score_frames(
-            ((None, time_s, rgb) for _, time_s, rgb in iter_video(path, predictor.width, predictor.height)), predictor
-        )
-        _require_whole(files[0], scores.times_s)
-        return scores
+        frames = iter_video(path, predictor.width, predictor.height)
+        return _score_frames(((None, time_s, rgb) for _, time_s, rgb in frames), predictor)
     pictures = [file for file in files if kind == IMAGE or uploads.is_image(file.name)]
     if not pictures:
         raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
@@ -247,23 +244,6 @@ def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> Frame
         what = f"none of the {len(pictures)} pictures can be read: " if kind == SEQUENCE else ""
         raise DataError(f"{what}{scores.errors[0]}", remedy)
     return scores
-
-
-def _require_whole(file: LocalFile, times_s: list[float]) -> None:
-    """Refuse a video that ends well before its header says: a decoder takes the end of a cut file for the end of it."""
-    import av
-
-    with av.open(str(file.path)) as container:
-        stream = container.streams.video[0]
-        # The stream's duration ignores edit lists, the container's counts sound that goes on: the shorter one holds.
-        stated = [container.duration / av.time_base] if container.duration else []
-        if stream.duration:
-            stated.append(float(stream.duration * stream.time_base))
-        stated_frames = stream.frames
-    end = times_s[-1] - times_s[0]
-    cut_short = bool(stated) and end < 0.95 * min(stated) - 0.5
-    if cut_short or len(times_s) < 0.6 * stated_frames:  # AVI reckons its duration from the file's size
-        raise DataError(f"{file.name} is cut short: it ends after {end:.1f} s", "upload it again, whole.")
 
 
 def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str, None, np.ndarray | str]]:

@@ -78,7 +78,7 @@ def up(
     Args:
         airflow_port: default PAGEFLIP_AIRFLOW_PORT, or 8080.
         mlflow_port: default PAGEFLIP_MLFLOW_PORT, or 5000.
-        with_mlflow: whether to start the MLflow server too.
+        with_mlflow: whether to start the MLflow server too; it is not when MLFLOW_TRACKING_URI names another.
         extra: environment variables for the services and their tasks.
         report: takes each line of progress.
 
@@ -94,9 +94,13 @@ def up(
                 report("They were started without the MLflow server: run `make down` and `make up` to have it too.")
             return found
         airflow_port = _free(airflow_port, "PAGEFLIP_AIRFLOW_PORT", AIRFLOW_PORT, "--airflow-port", "Airflow")
-        mlflow_port = (
-            _free(mlflow_port, "PAGEFLIP_MLFLOW_PORT", MLFLOW_PORT, "--mlflow-port", "MLflow") if with_mlflow else None
-        )
+        elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+        if with_mlflow and elsewhere:
+            report(f"MLFLOW_TRACKING_URI is set: using {elsewhere}, and starting no MLflow server here.")
+        if with_mlflow and not elsewhere:
+            mlflow_port = _free(mlflow_port, "PAGEFLIP_MLFLOW_PORT", MLFLOW_PORT, "--mlflow-port", "MLflow")
+        else:
+            mlflow_port = None
         try:
             return _start(where, airflow_port, mlflow_port, extra or {}, report)
         except BaseException:

@@ -104,7 +104,9 @@ def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bi
         nearest[part] = {
             "min": int(distance.min()),
             "median": float(np.median(distance)),
-            "histogram": {str(bits): int(count) for bits, count in zip(*np.unique(distance, return_counts=True), strict=True)},
+            "histogram": {
+                str(bits): int(count) for bits, count in zip(*np.unique(distance, return_counts=True), strict=True)
+            },
         }
     return {
         "leaks": bool((sides > 1).any() or near),

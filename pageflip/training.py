@@ -7,7 +7,6 @@ the checkpoint of each epoch's end holds the rest.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -199,19 +198,6 @@ def train_network(
     network = module.network.cpu()
     network.load_state_dict({key.removeprefix("network."): value for key, value in saved["state_dict"].items()})
     return network.eval(), {"epochs": module.history, "best_epoch": saved["epoch"]}
-
-
-def predict_rows(
-    network: nn.Module, frames: np.ndarray, rows: np.ndarray, batch_size: int = 256, device: str = "cpu"
-) -> np.ndarray:
-    """Probabilities of `flip`, float32 [len(rows)], for the chosen rows of a pack."""
-    network = network.to(device).eval()
-    parts = [np.empty(0, np.float32)]
-    with torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(frames[rows[start : start + batch_size]])).to(device)
-            parts.append(torch.sigmoid(network(for_evaluation(batch)).float()).cpu().numpy())
-    return np.concatenate(parts)
 
 
 def delete_checkpoints(checkpoints: str) -> None:

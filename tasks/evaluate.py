@@ -1,6 +1,7 @@
 """Measure a trained network: threshold on validation, everything else on the test part; numbers, curves and a report.
 
-python -m tasks.evaluate --model cnn --frames data/frames --split data/split --models models/cnn --out reports/cnn
+    python -m tasks.evaluate --model cnn --frames data/frames --split data/split \\
+        --models models/trained/cnn --out reports/evaluation/cnn
 """
 
 import argparse
@@ -19,15 +20,13 @@ from pageflip.console import run_main
 from pageflip.errors import DataError
 from pageflip.files import folder_in_one_piece, write_json
 from pageflip.metrics import evaluate_predictions, flat_numbers, worst_mistakes
-from pageflip.networks import load_network, read_config
+from pageflip.networks import load_network, predict_rows, read_config
 from pageflip.pack import open_pack
 from pageflip.params import load_params
 from pageflip.report import write_plots, write_report
-from pageflip.splitting import part_rows
-from pageflip.training import predict_rows
+from pageflip.splitting import part_rows, read_assignment
 from pageflip.versions import data_version, git_revision
 
-ASSIGNMENT = "assignment.parquet"
 FRAME_KEY = ["label", "video", "frame"]
 PARTS = ("val", "test")
 
@@ -76,7 +75,7 @@ def evaluate(
         DataError: the model is missing, or the split is not one of these frames (see also `evaluate_predictions`).
     """
     pack, index = open_pack(frames)
-    assignment = pd.read_parquet(split / ASSIGNMENT)
+    assignment = read_assignment(split)
     check_split_of_frames(assignment, index, split)
     config = read_config(models)
     predictions = predict_parts(load_network(models), pack, assignment)

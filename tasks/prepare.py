@@ -1,6 +1,6 @@
 """Decode every raw JPEG once into the pack, and index the frames.
 
-    python -m tasks.prepare --raw data/raw --out data/frames
+python -m tasks.prepare --raw data/raw --out data/frames
 """
 
 import argparse

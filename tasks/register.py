@@ -1,7 +1,7 @@
 """Export the best trained model to ONNX, prove the export, and register it in MLflow under the alias `candidate`.
 
-    python -m tasks.register --models models --reports reports --frames data/frames --split data/split --out models/package
-    python -m tasks.register --verify --out models/package
+python -m tasks.register --models models --reports reports --frames data/frames --split data/split --out models/package
+python -m tasks.register --verify --out models/package
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Run one stage of dvc.yaml for one run, hermetically: what every Airflow task executes, in whatever place.
 
-    python -m tasks.run_stage prepare --run try-1
-    python -m tasks.run_stage train@cnn --run try-1 --store s3://bucket/runs
+python -m tasks.run_stage prepare --run try-1
+python -m tasks.run_stage train@cnn --run try-1 --store s3://bucket/runs
 """
 
 import argparse

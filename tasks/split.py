@@ -1,6 +1,6 @@
 """Deal the frames to train, val and test by groups, and fail if anything leaks from one side to another.
 
-    python -m tasks.split --frames data/frames --out data/split
+python -m tasks.split --frames data/frames --out data/split
 """
 
 import argparse
@@ -49,10 +49,8 @@ def refuse_leak(report: dict, protocol: str, out: Path) -> None:
     Raises:
         DataError: groups or near-duplicates stand on two sides.
     """
-    found = (
-        f"{len(report['groups_on_two_sides'])} groups stand on two sides, and {report['near_duplicates_across']} frames "
-        f"of val and test have a near-duplicate in train"
-    )
+    groups, frames = len(report["groups_on_two_sides"]), report["near_duplicates_across"]
+    found = f"{groups} groups stand on two sides, and {frames} frames of val and test have a near-duplicate in train"
     if protocol == "supplied":
         print(f"split: supplied (leaky): {found}")
         return

@@ -1,6 +1,6 @@
 """Train one network on the pack; a killed training goes on from its last checkpoint.
 
-    python -m tasks.train --model cnn --frames data/frames --split data/split --out models/cnn
+python -m tasks.train --model cnn --frames data/frames --split data/split --out models/cnn
 """
 
 import argparse

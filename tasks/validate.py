@@ -1,6 +1,6 @@
 """Check the frame table with Great Expectations; a breach stops the pipeline, a warning does not.
 
-    python -m tasks.validate --frames data/frames --out reports/validation
+python -m tasks.validate --frames data/frames --out reports/validation
 """
 
 import argparse

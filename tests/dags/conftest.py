@@ -19,7 +19,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("airflow")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_airflow(airflow_home: Path) -> Callable[..., Any]:
     """Run a script with dags/ on its path; return the JSON in its last line, or the CompletedProcess."""
     if not PYTHON.exists():

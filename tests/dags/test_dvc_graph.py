@@ -22,7 +22,7 @@ stages:
     foreach: [alpha, true, 3]
     do:
       cmd: echo ${item}
-      deps: [sub/raw/${item}.csv]
+      deps: ["sub/raw/${item}.csv"]
       outs: ["each/${item}"]
   pairs:
     foreach:

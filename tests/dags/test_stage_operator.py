@@ -14,29 +14,31 @@ EXECUTE = """
 import json, os, signal, sys
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from stage_operator import ProcessOperator
-operator = ProcessOperator(task_id="task", verb=["verb", *{arguments!r}], index={index!r})
-try:
-    {call}
-    outcome = "success", ""
-except AirflowFailException as error:
-    outcome = "final", str(error)
-except AirflowException as error:
-    outcome = "retry", str(error)
-except BaseException as error:
-    outcome = type(error).__name__, str(error)
-print(json.dumps(outcome))
+outcomes = []
+for arguments in {cases!r}:
+    operator = ProcessOperator(task_id="task", verb=["verb", *arguments], index={index!r})
+    try:
+        {call}
+        outcomes.append(("success", ""))
+    except AirflowFailException as error:
+        outcomes.append(("final", str(error)))
+    except AirflowException as error:
+        outcomes.append(("retry", str(error)))
+    except BaseException as error:
+        outcomes.append((type(error).__name__, str(error)))
+print(json.dumps(outcomes))
 """
 PLAIN = "operator.execute({'run_id': 'manual__2026-01-02T03:04:05+00:00'})"
 TIMED = """
-    from airflow.sdk.execution_time.timeout import timeout
-    with timeout(1.0):
-        operator.execute({'run_id': 'r'})
+        from airflow.sdk.execution_time.timeout import timeout
+        with timeout(1.0):
+            operator.execute({'run_id': 'r'})
 """
 KILLED = """
-    import threading
-    signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
-    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-    operator.execute({'run_id': 'r'})
+        import threading
+        signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        operator.execute({'run_id': 'r'})
 """
 LONG = """
 import os, signal, subprocess, sys, time
@@ -52,29 +54,27 @@ while True:
 
 @pytest.fixture
 def execute(in_airflow, tmp_path):
-    """Run the operator on a verb with this source; return (outcome, message)."""
+    """Run the operator on this verb, once for each list of arguments; return their outcomes and messages."""
 
-    def run(source: str, *arguments: str, call: str = PLAIN, index: int | None = None, **environment: str) -> list[str]:
+    def run(source: str, *cases: list[str], call: str = PLAIN, index: int | None = None, **environment: str) -> list:
         (tmp_path / "verb.py").write_text(source, encoding="utf-8")
-        script = EXECUTE.format(arguments=list(arguments), call=call.strip(), index=index)
+        script = EXECUTE.format(cases=list(cases), call=call.strip(), index=index)
         return in_airflow(script, PAGEFLIP_PROJECT=str(tmp_path), PAGEFLIP_PYTHON=sys.executable, **environment)
 
     return run
 
 
-@pytest.mark.parametrize(
-    ("code", "outcome"), [(0, "success"), (65, "final"), (78, "final"), (69, "retry"), (1, "retry")]
-)
-def test_exit_codes_of_data_and_configuration_are_final_and_others_may_be_retried(execute, code, outcome):
-    found, message = execute(f"print('noise'); print('error: the reason', flush=True); raise SystemExit({code})")
-    assert found == outcome
-    if code:
+def test_exit_codes_of_data_and_configuration_are_final_and_others_may_be_retried(execute):
+    source = "import sys; print('noise'); print('error: the reason', flush=True); raise SystemExit(int(sys.argv[1]))"
+    found = execute(source, ["0"], ["65"], ["78"], ["69"], ["1"])
+    assert [outcome for outcome, _ in found] == ["success", "final", "final", "retry", "retry"]
+    for code, (_, message) in zip((65, 78, 69, 1), found[1:], strict=True):
         assert message.startswith(f"exit code {code}")
         assert "error: the reason" in message
 
 
 def test_a_killed_command_may_be_retried_and_says_so(execute):
-    outcome, message = execute("import os; os.kill(os.getpid(), 9)")
+    [(outcome, message)] = execute("import os; os.kill(os.getpid(), 9)", [])
     assert outcome == "retry"
     assert "killed by SIGKILL (out of memory?)" in message
 
@@ -85,7 +85,7 @@ import json, os, sys
 airflow = [name for name in os.environ if "AIRFLOW" in name]
 json.dump({"argv": sys.argv[1:], "cwd": os.getcwd(), "airflow": airflow}, open("seen", "w"))
 """
-    assert execute(source, "shard", index=3, AIRFLOW__API_AUTH__JWT_SECRET="x")[0] == "success"
+    assert execute(source, ["shard"], index=3, AIRFLOW__API_AUTH__JWT_SECRET="x") == [["success", ""]]
     seen = json.loads((tmp_path / "seen").read_text(encoding="utf-8"))
     verb, flag, run, *index = seen["argv"]
     assert (verb, flag, index) == ("shard", "--run", ["--index", "3"])
@@ -96,10 +96,10 @@ json.dump({"argv": sys.argv[1:], "cwd": os.getcwd(), "airflow": airflow}, open("
 
 @pytest.mark.parametrize(
     ("call", "arguments", "outcome"),
-    [(TIMED, (), "AirflowTaskTimeout"), (KILLED, (), "retry"), (KILLED, ("--deaf",), "retry")],
+    [(TIMED, [], "AirflowTaskTimeout"), (KILLED, [], "retry"), (KILLED, ["--deaf"], "retry")],
 )
 def test_a_timeout_or_a_kill_ends_the_command_and_all_it_started(execute, tmp_path, call, arguments, outcome):
-    assert execute(LONG, *arguments, call=call)[0] == outcome
+    assert [found for found, _ in execute(LONG, arguments, call=call)] == [outcome]
     for pid in (tmp_path / "pids").read_text(encoding="utf-8").split():
         assert gone(int(pid)), f"process {pid} is left over"
 
@@ -117,8 +117,8 @@ def gone(pid: int) -> bool:
 
 
 def test_a_missing_pipeline_python_is_final_and_named(in_airflow, tmp_path):
-    script = EXECUTE.format(arguments=[], call=PLAIN, index=None)
-    outcome, message = in_airflow(script, PAGEFLIP_PROJECT=str(tmp_path))
+    script = EXECUTE.format(cases=[[]], call=PLAIN, index=None)
+    [(outcome, message)] = in_airflow(script, PAGEFLIP_PROJECT=str(tmp_path))
     assert outcome == "final"
     assert f"{tmp_path}/.venv/bin/python does not exist" in message
 

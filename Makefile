@@ -1,0 +1,75 @@
+# `make help` lists the targets. Everything is set up on the way: Python 3.11, git, make and a compiler are enough.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+AIRFLOW := .venv-airflow
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+# From complete pins nothing is left to resolve (--no-deps). Byte code is made at first import, not for 6 GB of it.
+INSTALL = pip install --no-deps --no-compile --disable-pip-version-check --progress-bar off
+# Of pip's output only the large downloads and the last steps: enough to see that it moves.
+BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
+
+.PHONY: help setup run test lint format repro up down status bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## make both environments from the lock files (run and test do it when needed)
+	@$(MAKE) -j2 $(VENV)/.ready $(AIRFLOW)/.ready
+
+run: setup ## the main job: sample frames, retrain and score_uploads through Airflow
+	@python -m tasks.main_job
+
+test: setup lint ## lint and tests, under 10 minutes on 2 cores
+	@python -m pytest
+
+lint: $(VENV)/.ready ## ruff check and ruff format --check
+	@ruff check .
+	@ruff format --check .
+
+format: $(VENV)/.ready ## let ruff mend what it can
+	@ruff check --fix .
+	@ruff format .
+
+repro: $(VENV)/.ready ## the same stages without Airflow, on this machine (dvc repro)
+	@[ -f data/raw.dvc ] || pageflip synthesize
+	@dvc repro
+
+up: setup ## Airflow and MLflow in the background, on loopback
+	@python -m tasks.services up
+
+down: $(VENV)/.ready ## stop what `make up` started
+	@python -m tasks.services down
+
+status: $(VENV)/.ready ## what is up
+	@python -m tasks.services status
+
+bench: setup ## run benchmarks/, write benchmarks/results/latest.json
+	@python -m benchmarks
+
+lock: ## resolve the lock files anew (needs uv: pip install uv)
+	uv pip compile --quiet --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/pipeline.txt
+	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements/orchestrator.in -o requirements/orchestrator.txt
+
+clean: ## stop the services; forget frames, models, runs and all other local state
+	@[ ! -x $(VENV)/bin/python ] || python -m tasks.services down
+	rm -rf .pageflip data/raw data/raw.dvc data/frames data/split models reports dvc.lock
+
+$(VENV)/.ready: requirements/pipeline.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
+	@echo "making $(VENV): the pipeline (torch with CUDA and the rest, 6.5 GB; one to ten minutes)"
+	@[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/$(INSTALL) -r requirements/pipeline.txt $(BRIEFLY)
+	@$(VENV)/bin/$(INSTALL) --no-build-isolation --quiet --editable . $(BRIEFLY)
+	@touch $@
+
+$(AIRFLOW)/.ready: requirements/orchestrator.txt
+	@echo "making $(AIRFLOW): the orchestrator (Airflow, 0.5 GB; one to five minutes)"
+	@[ -x $(AIRFLOW)/bin/python ] || $(PYTHON) -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/$(INSTALL) -r requirements/orchestrator.txt $(BRIEFLY)
+	@touch $@

@@ -1,0 +1,196 @@
+"""The local services on a real Airflow: both DAGs of a small project, and an end that leaves no process behind.
+
+The project's verbs are stand-ins that take a second, so that what is tested is what stands between Airflow and them.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pageflip import service_config, services
+from pageflip.airflow_client import AirflowClient
+from pageflip.dag_runs import DagRunError, run_dag
+from pageflip.errors import ConfigError, UnavailableError
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = """
+stages:
+  prepare: {cmd: x, outs: [data/frames]}
+  train:
+    matrix: {model: "${train.models}"}
+    cmd: x
+    deps: [data/frames]
+    outs: ["models/${item.model}"]
+    meta: {gpu: 1}
+  promote: {cmd: x, deps: [models], outs: [reports/promotion.json]}
+"""
+RUN_STAGE = """
+import os, pathlib, subprocess, sys, time
+stage = sys.argv[1]
+print("this is", stage)
+if pathlib.Path("bad").exists():
+    print("error: the frames are bad")
+    sys.exit(65)
+if pathlib.Path("slow").exists():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    pathlib.Path("pids").write_text(f"{os.getpid()} {child.pid}")
+    while True:
+        print("working", flush=True)
+        time.sleep(0.01)
+pathlib.Path(f"done-{stage}").touch()
+"""
+SCORE = """
+import json, os, pathlib, sys
+step, run = sys.argv[1], sys.argv[sys.argv.index("--run") + 1]
+folder = pathlib.Path(os.environ["PAGEFLIP_STORE"], run, "score")
+folder.mkdir(parents=True, exist_ok=True)
+if step == "plan":
+    shards = [{"index": index, "uploads": []} for index in range(int(pathlib.Path("shards").read_text()))]
+    (folder / "plan.json").write_text(json.dumps({"shards": shards}))
+if step == "shard":
+    (folder / f"shard-{sys.argv[-1]}.json").touch()
+if step == "summarise":
+    (folder / "summary.json").write_text(json.dumps(len(list(folder.glob("shard-*")))))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("project")
+    for name in (".venv", ".venv-airflow", "dags"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "run_stage.py").write_text(RUN_STAGE, encoding="utf-8")
+    (folder / "tasks" / "score_uploads.py").write_text(SCORE, encoding="utf-8")
+    (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
+    (folder / "params.yaml").write_text("train: {models: [cnn, vit]}\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("PAGEFLIP_", "AIRFLOW", "MLFLOW"))]:
+            patch.delenv(name)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def airflow(project: Path) -> Iterator[services.Running]:
+    none = {"PAGEFLIP_RETRAIN_SCHEDULE": "none", "PAGEFLIP_SCORE_SCHEDULE": "none"}
+    with services.airflow_for_a_job(none) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(airflow: services.Running) -> AirflowClient:
+    client = AirflowClient(airflow.airflow_url, airflow.user, airflow.password)
+    client.ensure_gpu_pool()
+    client.ensure_gpu_pool()  # a second time changes nothing
+    return client
+
+
+def run(client: AirflowClient, project: Path, dag_id: str, run_id: str) -> dict[str, str | None]:
+    logs = project / ".pageflip" / "airflow" / "logs"
+    tasks = run_dag(client, dag_id, run_id, timeout=240, ours="test-", log_folder=logs)
+    return {task.label: task.state for task in tasks}
+
+
+def test_a_taken_port_is_named_with_the_way_to_choose_another(project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} for Airflow .*\n.*--airflow-port or PAGEFLIP_AIRFLOW_PORT"):
+            services.up(port, with_mlflow=False)
+
+
+def test_a_port_that_is_no_number_is_refused(project, monkeypatch):
+    monkeypatch.setenv("PAGEFLIP_MLFLOW_PORT", "http")
+    with pytest.raises(ConfigError, match="port 'http' for MLflow"):
+        services.up(services._any_port())
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
+    where = service_config.Places(tmp_path, tmp_path / "home")
+    keys = service_config.load_keys(where)
+    assert service_config.load_keys(where) == keys
+    for file in (where.folder / "keys.json", where.password_file):
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_without_the_orchestrator_environment_the_command_that_makes_it_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="make setup"):
+        service_config.programs(service_config.Places(tmp_path, tmp_path / "home"), None)
+
+
+def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, airflow, client):
+    states = run(client, project, "retrain", "test-1")
+    assert states == dict.fromkeys(["prepare", "train@cnn", "train@vit", "promote"], "success")
+    assert (project / "done-train@cnn").exists()
+    for shards, expected in ((2, {"score[0]": "success", "score[1]": "success"}), (0, {"score": "skipped"})):
+        (project / "shards").write_text(str(shards), encoding="utf-8")
+        states = run(client, project, "score_uploads", f"test-{shards}-shards")
+        assert states == {"plan": "success", "shards": "success", "summarise": "success", **expected}
+        summary = project / ".pageflip" / "runs" / f"test-{shards}-shards" / "score" / "summary.json"
+        assert json.loads(summary.read_text(encoding="utf-8")) == shards
+    listening = {
+        connection.laddr.ip
+        for process in services._processes(service_config.places())
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    assert all(status.state == "healthy" for status in services.status() if status.name.startswith("airflow"))
+
+
+def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(project, client):
+    (project / "bad").touch()
+    with pytest.raises(DagRunError) as caught:
+        run(client, project, "retrain", "test-bad")
+    (project / "bad").unlink()
+    assert "retrain: prepare failed in its try 1" in str(caught.value)  # code 65: no retry
+    assert "error: the frames are bad" in str(caught.value)
+    assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
+
+
+def test_a_second_up_says_so_and_a_run_is_refused_twice(project, airflow, client):
+    said = []
+    assert services.up(report=said.append, with_mlflow=False) == airflow
+    assert said == ["The services are up already."]
+    with pytest.raises(ConfigError, match="HTTP 409"):
+        client.trigger_dag("retrain", "test-1")
+
+
+def test_down_ends_every_process_even_those_of_a_running_task(project, airflow, client):
+    (project / "slow").touch()
+    client.trigger_dag("retrain", "test-slow")
+    deadline = time.monotonic() + 60
+    while not (project / "pids").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
+    processes = services._processes(service_config.places())
+    assert set(pids) <= {process.pid for process in processes}
+    said = []
+    assert services.down(said.append) is True
+    assert "processes have gone" in said[-1]
+    assert not any(process.is_running() for process in processes)
+    assert services.down(said.append) is False
+    assert said[-1] == "No services are running."
+    assert services.find_running() is None
+
+
+def test_two_commands_do_not_start_services_at_once(project):
+    with services._lock(service_config.places()), pytest.raises(UnavailableError, match="another command"):
+        services.down()
+
+
+def test_status_of_nothing_says_down(project):
+    command = [sys.executable, "-m", "tasks.services", "status"]
+    env = {**os.environ, "PAGEFLIP_PROJECT": str(project), "PAGEFLIP_HOME": str(project / ".pageflip")}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert "down" in done.stdout
