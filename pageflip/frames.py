@@ -112,11 +112,14 @@ def read_books_file(path: Path) -> dict[tuple[str, str], str]:
     Raises:
         DataError: a column is missing, a label is unknown, a clip is given two books, or it is not text.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"label", "video_id", "book"} <= set(reader.fieldnames or ()):
-            raise DataError(f"{path} has the columns {reader.fieldnames}", "it needs label, video_id and book.")
-        return _books(path, reader)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte order mark first
+            reader = csv.DictReader(file)
+            if not {"label", "video_id", "book"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{path} has the columns {reader.fieldnames}", "it needs label, video_id and book.")
+            return _books(path, reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV in UTF-8: {error}", "save it as CSV in UTF-8.") from None
 
 
 def _books(path: Path, rows: Iterable[dict[str, str]]) -> dict[tuple[str, str], str]:

@@ -95,6 +95,8 @@ def load_network(folder: Path) -> nn.Module:
         DataError: the model is missing, or its weights are not those that the config names.
     """
     config = read_config(folder)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise DataError(f"there is no trained model in {folder}: {WEIGHTS_FILE} is missing", "run `dvc checkout`.")
     digest = sha256_of(folder / WEIGHTS_FILE)
     if digest != config["weights_sha256"]:
         raise DataError(

@@ -1,7 +1,7 @@
 """The pack: every frame of a raw folder decoded once into one uint8 array, with a table of what each frame is.
 
 A pack is a folder with `pack.npy` (uint8 [N, height, width, 3], RGB, read by memory map), `index.parquet` (row i tells
-of frame i) and `pack.json`. Workers write their rows straight into the array's file, so memory stays flat in the
+of frame i) and `pack.json`. Threads write their rows straight into the array's file, so memory stays flat in the
 number of frames.
 """
 
@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from pageflip.pixels import decode_frame
 from pageflip.progress import track
 
 PACK_FILE, INDEX_FILE, FACTS_FILE = "pack.npy", "index.parquet", "pack.json"
-CHUNK = 32
+CHUNK = 8
 INDEX_SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -52,7 +51,7 @@ INDEX_SCHEMA = pa.schema(
 def build_pack(raw: Path, out: Path, *, width: int, height: int, workers: int | None = None) -> pd.DataFrame:
     """Decode the frames below `raw` into the pack folder `out` and return its index.
 
-    A frame that cannot be decoded keeps its row: its pixels are zero, `decodable` is false and `error` says why.
+    A frame that cannot be decoded keeps its row: its pixels and hash are zero, `decodable` is false, `error` says why.
 
     Raises:
         DataError: the raw folder is missing, empty or not in the layout (see `list_frames`, `read_books`).
@@ -62,7 +61,7 @@ def build_pack(raw: Path, out: Path, *, width: int, height: int, workers: int | 
     with folder_in_one_piece(out) as folder:
         shape = (len(frames), height, width, 3)
         np.lib.format.open_memmap(folder / PACK_FILE, mode="w+", dtype=np.uint8, shape=shape).flush()
-        rows = _decode_all(raw, frames, folder / PACK_FILE, width, height, workers or os.cpu_count() or 1)
+        rows = _decode_all(raw, frames, folder / PACK_FILE, workers or os.cpu_count() or 1)
         index = _write_index(folder / INDEX_FILE, frames, books, rows)
         facts = {"frames": len(frames), "width": width, "height": height, "layout": "NHWC RGB uint8"}
         (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -88,17 +87,17 @@ def open_pack(folder: Path) -> tuple[np.memmap, pd.DataFrame]:
     return frames, index
 
 
-def _decode_all(
-    raw: Path, frames: list[FrameFile], pack: Path, width: int, height: int, workers: int
-) -> Iterator[dict]:
+def _decode_all(raw: Path, frames: list[FrameFile], pack: Path, workers: int) -> Iterator[dict]:
     chunks = [
         (start, [frame.path for frame in frames[start : start + CHUNK]]) for start in range(0, len(frames), CHUNK)
     ]
-    # spawn: a forked child of a process with threads (torch, OpenMP, gRPC) may hang
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
-        jobs = (pool.submit(_decode_chunk, raw, pack, start, paths, width, height) for start, paths in chunks)
+    array = np.load(pack, mmap_mode="r+", allow_pickle=False)
+    # threads: Pillow and hashlib work outside the interpreter's lock, and a process would first have to import pandas
+    with ThreadPoolExecutor(min(workers, len(chunks))) as pool:
+        jobs = (pool.submit(_decode_chunk, raw, array, start, paths) for start, paths in chunks)
         results = (row for future in in_order(jobs, ahead=4 * workers) for row in future.result())
         yield from track(results, total=len(frames), description="prepare")
+    array.flush()
 
 
 def in_order(jobs: Iterable[Future], ahead: int) -> Iterator[Future]:
@@ -111,12 +110,13 @@ def in_order(jobs: Iterable[Future], ahead: int) -> Iterator[Future]:
     yield from waiting
 
 
-def _decode_chunk(raw: Path, pack: Path, start: int, paths: list[str], width: int, height: int) -> list[dict]:
-    array = np.load(pack, mmap_mode="r+", allow_pickle=False)
+def _decode_chunk(raw: Path, array: np.memmap, start: int, paths: list[str]) -> list[dict]:
+    _, height, width, _ = array.shape
     rows = []
     for position, path in enumerate(paths, start=start):
         content = (raw / path).read_bytes()
         row = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "decodable": False}
+        row["phash"] = 0  # a null among 64-bit numbers would turn the whole column into floats of 53 bits
         try:
             frame = decode_frame(content, width, height)
         except DataError as error:
@@ -125,7 +125,6 @@ def _decode_chunk(raw: Path, pack: Path, start: int, paths: list[str], width: in
             array[position] = frame.pixels
             row |= {key: value for key, value in vars(frame).items() if key != "pixels"} | {"decodable": True}
         rows.append(row)
-    array.flush()
     return rows
 
 

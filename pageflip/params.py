@@ -14,6 +14,7 @@ from pageflip.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and scikit-learn refuse others
 
 
 class _Section(BaseModel):
@@ -41,6 +42,12 @@ class Validate(_Section):
     brightness: tuple[Annotated[float, Field(ge=0, le=255)], Annotated[float, Field(ge=0, le=255)]]
     brightness_share: Share
 
+    @model_validator(mode="after")
+    def _brightness_ascends(self) -> "Validate":
+        if self.brightness[0] > self.brightness[1]:
+            raise ValueError(f"brightness is {list(self.brightness)}, and must be [lowest, highest]")
+        return self
+
 
 class Shares(_Section):
     """Shares of the frames for each part; they add up to 1."""
@@ -64,7 +71,7 @@ class Split(_Section):
     protocol: Literal["grouped", "supplied"]
     shares: Shares
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
-    seed: int
+    seed: Seed
 
 
 class Fit(_Section):
@@ -73,7 +80,7 @@ class Fit(_Section):
     epochs: Count
     patience: Count
     batch_size: Count
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     weight_decay: Annotated[float, Field(ge=0)]
     accelerator: Literal["auto", "cpu", "cuda"]
     require_gpu: bool
@@ -110,7 +117,7 @@ class Train(_Section):
     """Which models are trained, and how."""
 
     models: Annotated[tuple[Literal["cnn"], ...], Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     fit: Fit
     augment: Augment
     networks: Networks
@@ -120,7 +127,7 @@ class Evaluate(_Section):
     """The evaluation's interval and report."""
 
     bootstrap_samples: Count
-    seed: int
+    seed: Seed
     worst_mistakes: Annotated[int, Field(ge=0)]
 
 
@@ -186,7 +193,7 @@ def _describe(error: dict) -> str:
         return f"unknown key {key}" + (f" (did you mean {near[0]}?)" if near else "")
     if error["type"] == "missing":
         return f"missing key {key}"
-    return f"{key} = {error['input']!r}: {error['msg']}"
+    return f"{key or 'the content'} = {error['input']!r}: {error['msg']}"
 
 
 def _known_keys(parents: tuple) -> list[str]:

@@ -5,6 +5,7 @@ skips most of the inverse transform: entropy decoding, which nobody can skip, is
 NumPy and Pillow, because it travels inside the served model.
 """
 
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -110,7 +111,7 @@ def _open(source: bytes | Path, width: int, height: int) -> tuple[Image.Image, t
         raise DataError(f"{name} is not a JPEG or PNG picture", remedy) from None
     except FileNotFoundError:
         raise DataError(f"there is no file {name}", "check the path.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"{name} cannot be decoded: {error}", remedy) from None
     return image, (size[::-1] if turned else size)
 

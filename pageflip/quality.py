@@ -53,7 +53,9 @@ def check_frames(index: pd.DataFrame, limits: Validate, out: Path) -> list[Check
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("index")
-    suite = context.suites.add(gx.ExpectationSuite(name="frames", expectations=_expectations(limits)))
+    expectations = _expectations(limits)
+    order = [expectation.meta["name"] for expectation in expectations]
+    suite = context.suites.add(gx.ExpectationSuite(name="frames", expectations=expectations))
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name="frames", data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
     )
@@ -67,6 +69,7 @@ def check_frames(index: pd.DataFrame, limits: Validate, out: Path) -> list[Check
     run = checkpoint.run(batch_parameters={"dataframe": _with_counts(index)})
     (result,) = run.run_results.values()
     checks = [_check(entry, len(index)) for entry in result.to_json_dict()["results"]]
+    checks.sort(key=lambda check: (order.index(check.name), check.severity))  # GX groups them by column
     _write(out, context, checks)
     return checks
 
@@ -147,7 +150,9 @@ def _expectations(limits: Validate) -> list[Any]:
 def _check(entry: dict[str, Any], rows: int) -> Check:
     config, result = entry["expectation_config"], entry["result"]
     examples = [row["path"] for row in result.get("unexpected_index_list") or []]
-    observed = result.get("observed_value", "")
+    observed = result.get("observed_value") or ""
+    if result.get("partial_missing_list"):
+        observed = f"without {', '.join(result['partial_missing_list'])}"
     if entry["exception_info"].get("raised_exception"):
         observed = entry["exception_info"]["exception_message"]
     return Check(

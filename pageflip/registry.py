@@ -8,7 +8,7 @@ restored still finds its run.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 # MLflow reads its environment at import
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its default waits five minutes for a dead server
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a model is one small file
 
 import mlflow
 from mlflow.entities import Run
@@ -119,8 +120,12 @@ class TrainingRun:
         self._client.set_terminated(self.run_id)
 
     def fail(self) -> None:
-        """Close the run as failed; a later attempt of the same training takes it up again."""
-        self._client.set_terminated(self.run_id, status="FAILED")
+        """Close the run as failed; a later attempt of the same training takes it up again.
+
+        Where MLflow cannot be told, nothing is raised: why the training failed matters more.
+        """
+        with suppress(MlflowException):
+            self._client.set_terminated(self.run_id, status="FAILED")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -275,6 +280,11 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         )
     with _downloaded(version) as folder:
         path = folder / MODEL_FILE
+        if not path.is_file():
+            raise DataError(
+                f"the artifact store has lost {MODEL_FILE} of {name} version {version.version}",
+                "restore it from a backup, or promote another version.",
+            )
         digest, registered = sha256_of(path), version.tags.get(ARTIFACT)
         if digest != registered:
             raise DataError(

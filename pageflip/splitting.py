@@ -94,6 +94,7 @@ def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bi
     """
     used = assignment[assignment["part"] != UNUSED]
     sides = used.groupby("group")["part"].nunique()
+    clips = int((used.groupby("clip")["part"].nunique() > 1).sum())
     hashes = index["phash"].to_numpy()
     train = hashes[used.loc[used["part"] == "train", "row"]]
     nearest, near = {}, 0
@@ -109,9 +110,9 @@ def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bi
             },
         }
     return {
-        "leaks": bool((sides > 1).any() or near),
+        "leaks": bool((sides > 1).any() or clips or near),
         "groups_on_two_sides": sorted(sides[sides > 1].index),
-        "clips_on_two_sides": int((used.groupby("clip")["part"].nunique() > 1).sum()),
+        "clips_on_two_sides": clips,
         "near_duplicates_across": near,
         "near_duplicate_bits": near_duplicate_bits,
         "nearest_distance": nearest,
@@ -151,7 +152,8 @@ def _draw(table: pd.DataFrame, share: float, seed: int, part: str) -> np.ndarray
     """Mark about `share` of the rows, in whole groups and stratified by label: a boolean mask [N]."""
     folds = max(2, round(1 / share))
     per_label = table.groupby("label")["group"].nunique()
-    if len(per_label) < 2 or table["group"].nunique() < folds or per_label.min() < 2:
+    rarest = table["label"].value_counts().min()  # StratifiedGroupKFold wants a frame of each label for each fold
+    if len(per_label) < 2 or table["group"].nunique() < folds or per_label.min() < 2 or rarest < folds:
         raise DataError(
             f"{table['group'].nunique()} groups ({_counts(per_label)}) are too few to draw {share:.0%} of the frames "
             f"for the part {part}",

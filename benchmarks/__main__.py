@@ -1,0 +1,70 @@
+"""Run benchmarks, print a table, record the results.
+
+python -m benchmarks                          # all of them: about four minutes on two cores
+python -m benchmarks dag_parse_seconds        # some of them; the rows of the others stay as they are
+"""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import Result, merge
+from pageflip.console import run_main
+from pageflip.errors import ConfigError
+from pageflip.settings import project_root
+
+# modules of this package; imported only when run, since workers that are spawned import this file again
+BENCHMARKS = (
+    "prepare_vs_full_decode",
+    "dag_parse_seconds",
+    "repro_noop_seconds",
+    "train_frames_per_second",
+    "score_frames_per_second",
+)
+RESULTS_FILE = Path("benchmarks", "results", "latest.json")
+
+
+def main() -> None:
+    """Measure what the command line names, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    names = chosen(parser.parse_args().names)
+    console, results = Console(), []
+    for name in names:
+        console.print(f"{name} ...", style="dim")
+        results.append(import_module(f"benchmarks.{name}").measure())
+    merge(project_root() / RESULTS_FILE, results, order=BENCHMARKS)
+    console.print(table(results))
+    console.print(f"written to {RESULTS_FILE}", style="dim")
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The named benchmarks, or all.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise ConfigError(f"there is no benchmark {name!r}", f"name some of {', '.join(BENCHMARKS)}.")
+    return [name for name in BENCHMARKS if not names or name in names]
+
+
+def table(results: Sequence[Result]) -> Table:
+    """The results for a terminal, each with its bar where it has one."""
+    shown = Table("benchmark", "value", "unit", "bar", "better")
+    for result in results:
+        bar = result.detail.get("bar")
+        missed = bar is not None and (result.value < bar if result.higher_is_better else result.value > bar)
+        value = f"[red]{result.value:,.2f}[/red]" if missed else f"{result.value:,.2f}"
+        better = "higher" if result.higher_is_better else "lower"
+        shown.add_row(result.name, value, result.unit, "" if bar is None else f"{bar:g}", better)
+    return shown
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,70 @@
+"""How fast a folder of labelled JPEGs is scored, from the files to the metrics.
+
+Measured: frames per second of `pageflip.evaluation.evaluate_folder`, one decoding worker a core, with the ONNX file
+of an untrained default network (the weights do not matter to speed), on 480 synthetic frames of 1080x1920 (120
+pictures, four times each); median of three. In the detail, alternating with it: decoding alone
+(`pageflip.decoding.decode_in_chunks`) and the model alone (`Predictor.predict` on decoded frames), as frames per
+second and as shares of the whole. Both use all cores and overlap, so the shares may add up to more than one.
+
+    python -m benchmarks score_frames_per_second
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import alternate, cores, drawn_frames, file_sizes, machine, quiet, repeated
+from benchmarks.results import Result
+from pageflip.decoding import decode_in_chunks
+from pageflip.evaluation import evaluate_folder
+from pageflip.export import export_onnx
+from pageflip.frames import list_frames
+from pageflip.inference import Predictor
+from pageflip.networks import build_network
+from pageflip.params import Params, load_params
+from pageflip.settings import project_root
+
+NETWORK = "cnn"
+REPETITIONS, ROUNDS = 4, 3
+
+
+def measure() -> Result:
+    """Score the folder, and its two parts by themselves."""
+    params = load_params(project_root() / "params.yaml")
+    width, height, workers = params.prepare.width, params.prepare.height, cores()
+    with repeated(drawn_frames(), REPETITIONS) as raw, TemporaryDirectory(prefix="pageflip-bench-") as place:
+        predictor = _export(Path(place) / "model.onnx", params)
+        paths = [raw / frame.path for frame in list_frames(raw)]
+        decoded = np.concatenate([pixels for pixels, _, _ in decode_in_chunks(paths, width, height, workers)])
+        taken = alternate(
+            {
+                "whole": lambda: evaluate_folder(raw, predictor, workers=workers),
+                "decoding": lambda: sum(1 for _ in decode_in_chunks(paths, width, height, workers)),
+                "model": lambda: predictor.predict(decoded),
+            },
+            ROUNDS,
+        )
+        facts = file_sizes(raw)
+    speeds = {name: len(paths) / seconds for name, seconds in taken.items()}
+    detail = {
+        "machine": machine(),
+        "workers": workers,
+        "rounds": ROUNDS,
+        "pixels": [width, height],
+        "raw": facts,
+        "decoding_frames_per_second": speeds["decoding"],
+        "model_frames_per_second": speeds["model"],
+        "decoding_share": taken["decoding"] / taken["whole"],
+        "model_share": taken["model"] / taken["whole"],
+    }
+    return Result("score_frames_per_second", speeds["whole"], "frames/s", True, detail)
+
+
+def _export(path: Path, params: Params) -> Predictor:
+    torch.manual_seed(0)
+    network = build_network(NETWORK, getattr(params.train.networks, NETWORK).model_dump()).eval()
+    with quiet():
+        export_onnx(network, path, width=params.prepare.width, height=params.prepare.height, facts={"threshold": 0.5})
+    return Predictor.load(path)

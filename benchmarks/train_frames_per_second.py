@@ -1,0 +1,128 @@
+"""How fast the default network trains on this machine's CPU.
+
+Measured: frames per second of the training epochs of `pageflip.training.train_network`, with the settings of
+params.yaml on the CPU, on a pack of 240 synthetic frames (120 pictures of 1080x1920, twice each); median of the
+epochs after the first. In the detail: the same steps in a bare loop fed by the pack's loader, alternating with the
+same loop fed by batches that wait in memory; the share of the epoch that the loader alone takes, and that the
+augmentation takes; and the floating-point operations of a frame (forward and backward, as torch.utils.flop_counter
+counts them), which give the speed reached in GFLOP/s.
+
+    python -m benchmarks train_frames_per_second
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated
+from benchmarks.results import Result
+from pageflip.frames import LABELS
+from pageflip.networks import build_network
+from pageflip.pack import build_pack, open_pack
+from pageflip.params import Train, load_params
+from pageflip.settings import project_root
+from pageflip.training import EpochShuffle, PackRows, train_network
+from pageflip.transforms import for_evaluation, for_training
+
+NETWORK = "cnn"
+REPETITIONS, EPOCHS, ROUNDS = 2, 6, 3
+VALIDATION = 64
+
+
+def measure() -> Result:
+    """Train for a few epochs, then look where the time goes."""
+    params = load_params(project_root() / "params.yaml")
+    with repeated(drawn_frames(), REPETITIONS) as raw, TemporaryDirectory(prefix="pageflip-bench-") as place:
+        pack = Path(place) / "pack"
+        with quiet():
+            build_pack(raw, pack, width=params.prepare.width, height=params.prepare.height)
+        frames, index = open_pack(pack)
+        targets = (index["label"] == LABELS[1]).to_numpy().astype(np.int64)
+        speeds = _train(frames, targets, params.train, place)
+        detail = {
+            "machine": machine() | {"threads": torch.get_num_threads()},
+            "batch_size": params.train.fit.batch_size,
+            "pixels": [params.prepare.width, params.prepare.height],
+            "pack_megabytes": frames.nbytes / 1e6,
+            "raw": file_sizes(raw),
+            "frames_per_second_of_each_epoch": speeds,
+            **_where_the_time_goes(frames, targets, params.train),
+        }
+    speed = median(speeds[1:])
+    detail["gflop_per_second"] = speed * detail["mflop_per_frame"] / 1000
+    return Result("train_frames_per_second", speed, "frames/s", True, detail)
+
+
+def _train(frames: np.ndarray, targets: np.ndarray, params: Train, place: str) -> list[float]:
+    rows, records = np.arange(len(frames)), []
+    fit = params.fit.model_copy(update={"epochs": EPOCHS, "patience": EPOCHS, "accelerator": "cpu"})
+    val = np.linspace(0, len(rows) - 1, VALIDATION).astype(int)
+    with quiet():
+        train_network(
+            frames,
+            (rows, targets),
+            (rows[val], targets[val]),
+            name=NETWORK,
+            settings=getattr(params.networks, NETWORK).model_dump(),
+            fit=fit,
+            augment=params.augment,
+            seed=params.seed,
+            checkpoints=f"{place}/checkpoints",
+            on_epoch=records.append,
+        )
+    return [record["frames_per_second"] for record in records]
+
+
+def _where_the_time_goes(frames: np.ndarray, targets: np.ndarray, params: Train) -> dict[str, float]:
+    data = PackRows(frames, np.arange(len(frames)), targets)
+    loader = DataLoader(
+        data, params.fit.batch_size, sampler=EpochShuffle(len(data), params.seed), collate_fn=lambda batch: batch
+    )
+    waiting = list(loader)
+    network = build_network(NETWORK, getattr(params.networks, NETWORK).model_dump()).train()
+    taken = alternate(
+        {
+            "from_pack": lambda: _epoch(network, loader, params),
+            "from_memory": lambda: _epoch(network, waiting, params),
+            "loader_alone": lambda: sum(1 for _ in loader),
+            "augmentation_alone": lambda: _augment(waiting, params),
+        },
+        ROUNDS,
+    )
+    return {
+        "bare_loop_frames_per_second": len(data) / taken["from_pack"],
+        "bare_loop_in_memory_frames_per_second": len(data) / taken["from_memory"],
+        "data_path_share": taken["loader_alone"] / taken["from_pack"],
+        "augmentation_share": taken["augmentation_alone"] / taken["from_pack"],
+        "mflop_per_frame": _flop(network, waiting[0]) / len(waiting[0][1]) / 1e6,
+    }
+
+
+def _epoch(network: nn.Module, batches: Iterable, params: Train) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    generator, loss = torch.Generator().manual_seed(params.seed), nn.BCEWithLogitsLoss()
+    for frames, targets in batches:
+        optimizer.zero_grad()
+        loss(network(for_training(frames, params.augment, generator)), targets).backward()
+        optimizer.step()
+
+
+def _augment(batches: Iterable, params: Train) -> None:
+    generator = torch.Generator().manual_seed(params.seed)
+    for frames, _ in batches:
+        for_training(frames, params.augment, generator)
+
+
+def _flop(network: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> int:
+    """Floating-point operations of one training step on a batch; a multiplication and its addition are two."""
+    frames, targets = batch
+    with FlopCounterMode(display=False) as counter:
+        nn.BCEWithLogitsLoss()(network(for_evaluation(frames)), targets).backward()
+    return counter.get_total_flops()

@@ -1,0 +1,157 @@
+"""What many tests share: a small pack, models of known behaviour, and MLflow on a database of the test's own."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper
+
+from frames_factory import make_raw
+
+ROOT = Path(__file__).parents[1]
+WIDTH, HEIGHT = 27, 48
+WriteModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def params_file() -> Path:
+    """The project's own params.yaml."""
+    return ROOT / "params.yaml"
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Six clips per label of three books, raw and packed: the two folders. Not to be changed."""
+    from pageflip.pack import build_pack
+
+    folder = tmp_path_factory.mktemp("packed")
+    raw = make_raw(folder / "raw")
+    build_pack(raw, folder / "frames", width=WIDTH, height=HEIGHT, workers=2)
+    return raw, folder / "frames"
+
+
+@pytest.fixture
+def index(packed: tuple[Path, Path]) -> pd.DataFrame:
+    """The index of the small pack, to be changed at will."""
+    from pageflip.pack import open_pack
+
+    return open_pack(packed[1])[1]
+
+
+@pytest.fixture(scope="session")
+def write_model() -> WriteModel:
+    """A function that writes a model that knows brightness: sigmoid((mean grey - middle) / 16)."""
+
+    def write(path: Path, *, middle: float = 128, threshold: float = 0.5, width: int = WIDTH) -> Path:
+        constants = {"axes": np.array([1, 2, 3], np.int64), "middle": np.float32([middle]), "scale": np.float32([16])}
+        nodes = [
+            helper.make_node("Cast", ["frames"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Sub", ["mean", "middle"], ["centred"]),
+            helper.make_node("Div", ["centred", "scale"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "brightness",
+            [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", HEIGHT, width, 3])],
+            [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n"])],
+            [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        facts = {"width": width, "height": HEIGHT, "threshold": threshold}
+        helper.set_model_props(model, {"pageflip": json.dumps(facts)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_package(write_model: WriteModel) -> WriteModel:
+    """A function that writes what the stage `register` exports: model.onnx and card.json."""
+
+    def write(folder: Path, **facts: float) -> Path:
+        write_model(folder / "model.onnx", **facts)
+        (folder / "card.json").write_text(json.dumps({"network": "brightness", **facts}), encoding="utf-8")
+        return folder
+
+    return write
+
+
+def _live_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point the environment to a folder with an MLflow database."""
+    monkeypatch.setenv("PAGEFLIP_HOME", str(folder))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "PAGEFLIP_STORE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)  # in this order, what MLflow sets itself is undone too
+    monkeypatch.chdir(folder)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with sqlite3.connect(source) as old, sqlite3.connect(target) as new:
+        old.backup(new)
+    old.close()
+    new.close()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, made once: that takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _live_in(folder, monkeypatch)
+        from pageflip import registry
+
+        registry.client().search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_home(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """PAGEFLIP_HOME and working directory, with an MLflow database that holds nothing yet."""
+    home = tmp_path / "home"
+    home.mkdir()
+    _copy_database(empty_database, home / "mlflow.db")
+    _live_in(home, monkeypatch)
+    return home
+
+
+# versions 1, 2, 3: how each judges frames of even brightness
+REGISTERED = ({"middle": 128.0}, {"middle": 0.0}, {"middle": 128.0, "threshold": 0.6})
+
+
+@pytest.fixture(scope="session")
+def registered_database(
+    empty_database: Path, tmp_path_factory: pytest.TempPathFactory, write_package: WriteModel
+) -> Iterator[Path]:
+    """A database with the versions REGISTERED and no champion; the artifacts stand beside it."""
+    folder = tmp_path_factory.mktemp("registered")
+    _copy_database(empty_database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _live_in(folder, monkeypatch)
+        from pageflip import registry
+
+        for number, facts in enumerate(REGISTERED, start=1):
+            package = write_package(folder / f"package-{number}", **facts)
+            registry.register_version(
+                "pageflip", package, weights_sha256=f"{number:064x}", tags={}, pip_requirements=["numpy"]
+            )
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def models_home(registered_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """PAGEFLIP_HOME and working directory; MLflow holds the versions REGISTERED and no champion."""
+    home = tmp_path / "home"
+    home.mkdir()
+    _copy_database(registered_database, home / "mlflow.db")
+    _live_in(home, monkeypatch)
+    return home

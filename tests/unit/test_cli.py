@@ -1,0 +1,198 @@
+"""The program `pageflip`: what it prints, where, and how it ends."""
+
+import csv
+import json
+import subprocess
+import sys
+from io import StringIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pageflip import cli, registry
+from pageflip.frames import frame_path
+from pageflip.synthetic.video import write_video
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the program: (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pageflip", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out = capsys.readouterr()
+        return ended.value.code or 0, out.out, out.err
+
+    return call
+
+
+def picture(path, grey):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((96, 54, 3), grey, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def champion(models_home):
+    registry.promote_version("pageflip", "1", why="test")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Two clips a label of three frames: bright ones are flips, but for one frame. And one that is no picture."""
+    folder = tmp_path / "labelled"
+    for label, grey in (("flip", 220), ("notflip", 40)):
+        for clip in (1, 2):
+            for number in (1, 2, 3):
+                picture(folder / frame_path("training", label, f"{clip:04d}", number), grey)
+    picture(folder / frame_path("training", "notflip", "0001", 1), 220)
+    (folder / frame_path("training", "flip", "0001", 2)).write_bytes(b"no picture")
+    books = [f"{label},{clip:04d},book {clip}" for label in ("flip", "notflip") for clip in (1, 2)]
+    (folder / "books.csv").write_text("\n".join(["label,video_id,book", *books]))
+    return folder
+
+
+def test_help_and_version_import_nothing_heavy():
+    script = "import json, sys, pageflip.cli; print(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {
+        "torch",
+        "mlflow",
+        "pandas",
+        "numpy",
+        "lightning",
+        "great_expectations",
+        "onnxruntime",
+        "dvc",
+        "boto3",
+        "av",
+    }
+    assert not heavy & set(json.loads(done.stdout))
+
+
+def test_the_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("import", "synthesize", "predict", "evaluate", "lineage", "doctor"):
+        assert command in out
+    assert run("--version") == (0, f"pageflip {cli.__version__}\n", "")
+
+
+def test_a_wrong_option_is_a_usage_error(run):
+    assert run("predict", "--formatt", "json", "x.jpg")[0] == 2
+    assert run("predict", "--format", "xml", "x.jpg")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predict", "nowhere.jpg"), "there is no nowhere.jpg"),
+        (("predict", "--model", "nowhere.onnx", "."), "holds no pictures or videos"),
+        (("evaluate", "--data", ".", "--model", "nowhere.onnx"), "there is no model file nowhere.onnx"),
+    ],
+)
+def test_a_path_that_is_not_there_ends_with_78(run, models_home, monkeypatch, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    code, out, err = run(*arguments)
+    assert (code, out) == (78, "")
+    assert message in err
+    assert "What to do:" in err
+
+
+def test_without_a_champion_predict_and_evaluate_say_how_to_get_one(run, models_home, labelled):
+    for command in (("predict", labelled), ("evaluate", "--data", labelled)):
+        code, out, err = run(*command)
+        assert (code, out) == (78, "")
+        assert "no version or alias 'champion'" in err
+        assert "make run" in err
+
+
+def test_a_bad_file_gives_rows_for_the_others_and_65(run, champion, tmp_path):
+    good, bad = picture(tmp_path / "a.jpg", 220), tmp_path / "b.jpg"
+    bad.write_bytes(b"no picture")
+    code, out, err = run("predict", good, bad, picture(tmp_path / "c.png", 30), "--format", "json")
+    assert code == 65
+    rows = json.loads(out)
+    assert [row["label"] for row in rows] == ["flip", None, "notflip"]
+    assert rows[0]["probability"] > 0.9
+    assert "b.jpg is not a JPEG or PNG picture" in rows[1]["error"]
+    assert err.startswith("error: ")
+    assert "b.jpg" in err
+
+
+def test_predictions_can_be_read_as_csv(run, champion, tmp_path):
+    names = [picture(tmp_path / name, grey) for name, grey in (("a,b.png", 220), ("c.png", 30))]
+    code, out, err = run("predict", tmp_path, "--format", "csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(StringIO(out)))
+    assert [row["path"] for row in rows] == [str(name) for name in names]
+    assert [row["label"] for row in rows] == ["flip", "notflip"]
+    assert float(rows[1]["probability"]) < 0.1
+
+
+def test_a_video_gives_frames_and_times(run, champion, tmp_path):
+    truth = write_video(tmp_path / "book.mp4", seed=1, book=0, flips=1, width=90, height=160, fps=10)
+    code, out, _ = run("predict", tmp_path / "book.mp4", "--format", "json")
+    rows = json.loads(out)
+    assert (code, len(rows)) == (0, truth["frames"])
+    assert [row["frame"] for row in rows] == list(range(truth["frames"]))
+    code, out, _ = run("predict", tmp_path / "book.mp4")
+    assert code == 0
+    assert "0.10 s" in out
+
+
+def test_an_evaluation_can_be_read_as_json(run, champion, labelled):
+    code, out, err = run("evaluate", "--data", labelled, "--format", "json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert {"f1", "precision", "recall", "roc_auc", "threshold", "n", "model"} <= set(result)
+    assert (result["n"], result["model"], result["threshold"]) == (11, "pageflip", 0.5)
+    assert result["confusion"] == {"tp": 5, "fp": 1, "fn": 0, "tn": 5}
+    assert result["f1"] == pytest.approx(10 / 11)
+    assert [entry["path"] for entry in result["undecodable"]] == ["images/training/flip/0001_000000002.jpg"]
+
+
+def test_an_evaluation_can_be_read_as_csv(run, champion, labelled):
+    code, out, _ = run("evaluate", "--data", labelled, "--format", "csv", "--model", "1")
+    (row,) = csv.DictReader(StringIO(out))
+    assert (code, row["n"], row["tp"], row["version"]) == (0, "11", "5", "1")
+
+
+def test_an_evaluation_is_shown_with_clips_books_and_what_was_left_out(run, champion, labelled):
+    code, out, _ = run("evaluate", "--data", labelled, "--books", labelled / "books.csv")
+    assert code == 0
+    assert "0.9091" in out
+    for text in ("notflip/0001", "book 2", "not counted: images/training/flip/0001_000000002.jpg"):
+        assert text in out
+
+
+def test_an_evaluation_of_one_class_says_what_is_undefined(run, champion, labelled):
+    for path in labelled.rglob("images/training/flip/*"):
+        path.unlink()
+    code, out, _ = run("evaluate", "--data", labelled)
+    assert code == 0
+    assert "one class only" in out
+    assert json.loads(run("evaluate", "--data", labelled, "--format", "json")[1])["roc_auc"] is None
+
+
+def test_a_folder_that_is_no_archive_ends_with_65(run, champion, tmp_path):
+    picture(tmp_path / "frames" / "holiday.jpg", 40)
+    code, _, err = run("evaluate", "--data", tmp_path / "frames")
+    assert code == 65
+    assert "not in the layout" in err
+
+
+def test_the_lineage_of_a_version_can_be_read_as_json(run, champion):
+    code, out, _ = run("lineage", "champion", "--format", "json")
+    facts = json.loads(out)
+    assert (code, facts["model"], facts["aliases"]) == (0, "pageflip version 1", ["champion"])
+    assert run("lineage", "7")[0] == 78
+
+
+def test_the_installed_program_is_this_one():
+    done = subprocess.run([sys.executable, "-m", "pageflip", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"pageflip {cli.__version__}\n"

@@ -1,0 +1,131 @@
+"""The served model and the videos it looks at."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import onnx
+import pytest
+
+from pageflip.errors import DataError
+from pageflip.inference import BATCH, Predictor, iter_video
+
+WIDTH, HEIGHT = 27, 48
+
+
+def write_video(path, frames, *, fps=30, rotation=0, options=None):
+    """An H.264 video of uint8 frames [N, height, width, 3]; `rotation` in degrees, counter-clockwise."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "threads": "1"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def ramp(count=12, height=96, width=54):
+    """Even frames, each brighter than the one before."""
+    greys = np.linspace(30, 220, count).astype(np.uint8)
+    return np.broadcast_to(greys[:, None, None, None], (count, height, width, 3)).copy()
+
+
+@pytest.fixture(scope="module")
+def predictor(write_model, tmp_path_factory):
+    return Predictor.load(write_model(tmp_path_factory.mktemp("model") / "m.onnx", threshold=0.25))
+
+
+def test_a_model_knows_size_threshold_and_name(predictor):
+    assert (predictor.width, predictor.height, predictor.threshold) == (WIDTH, HEIGHT, 0.25)
+    assert (predictor.name, predictor.version) == ("m.onnx", None)
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 3])
+def test_probabilities_do_not_depend_on_the_batch(predictor, count):
+    greys = np.linspace(90, 160, count).astype(np.uint8)
+    frames = np.broadcast_to(greys[:, None, None, None], (count, HEIGHT, WIDTH, 3))
+    found = predictor.predict(frames)
+    assert (found.shape, found.dtype) == ((count,), np.float32)
+    assert found == pytest.approx(1 / (1 + np.exp(-(greys.astype(float) - 128) / 16)), abs=1e-5)
+
+
+def test_files_that_are_no_model_of_ours_are_refused(tmp_path, write_model):
+    text = tmp_path / "text.onnx"
+    text.write_text("no model")
+    with pytest.raises(DataError, match=r"text\.onnx is not an ONNX model"):
+        Predictor.load(text)
+    foreign = onnx.load(write_model(tmp_path / "foreign.onnx"))
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(DataError, match=r"foreign\.onnx has no pageflip metadata"):
+        Predictor.load(tmp_path / "foreign.onnx")
+    with pytest.raises(DataError, match="is not an ONNX model"):
+        Predictor.load(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("name", ["book.mp4", "book.mkv"])
+def test_a_video_gives_every_frame_in_order_with_its_time(tmp_path, name):
+    frames = list(iter_video(write_video(tmp_path / name, ramp(), fps=25), WIDTH, HEIGHT))
+    assert [index for index, _, _ in frames] == list(range(12))
+    assert [time_s for _, time_s, _ in frames] == pytest.approx([number / 25 for number in range(12)], abs=2e-3)
+    assert all(pixels.shape == (HEIGHT, WIDTH, 3) and pixels.dtype == np.uint8 for _, _, pixels in frames)
+    means = [pixels.mean() for _, _, pixels in frames]
+    assert all(two > one + 5 for one, two in pairwise(means))
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_a_video_is_turned_upright_as_its_header_says(tmp_path, rotation):
+    upright = np.full((96, 64, 3), 40, np.uint8)
+    upright[:48, :32] = 220  # top left
+    stored = np.ascontiguousarray(np.rot90(upright, k=-rotation // 90))
+    path = write_video(tmp_path / "phone.mp4", np.stack([stored] * 3), rotation=rotation)
+    pixels = [pixels for _, _, pixels in iter_video(path, 32, 48)]
+    assert len(pixels) == 3
+    for frame in pixels:
+        assert frame[4:20, 4:12].mean() > 180
+        assert frame[28:, :].mean() < 80
+        assert frame[:, 20:].mean() < 80
+
+
+def test_a_landscape_video_stands_between_black_bars(tmp_path):
+    path = write_video(tmp_path / "wide.mp4", np.full((2, 54, 96, 3), 200, np.uint8))
+    for _, _, pixels in iter_video(path, WIDTH, HEIGHT):
+        assert (pixels[:10] == 0).all()
+        assert (pixels[-10:] == 0).all()
+        assert pixels[24].mean() > 180
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_a_truncated_video_is_refused(tmp_path, options, share):
+    """With the index at the end nothing can be read, with the index at the front the first frames can."""
+    noise = np.random.default_rng(0).integers(0, 255, (90, 96, 54, 3)).astype(np.uint8)
+    path = write_video(tmp_path / "cut.mp4", noise, options=options)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"cut\.mp4 (cannot be decoded|is cut short|holds no)"):
+        list(iter_video(path, WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\0" * 4000])
+def test_what_is_no_video_is_refused(tmp_path, content):
+    (tmp_path / "text.mp4").write_bytes(content)
+    with pytest.raises(DataError, match=r"text\.mp4 (cannot be decoded|holds no)"):
+        list(iter_video(tmp_path / "text.mp4", WIDTH, HEIGHT))
+
+
+def test_sound_alone_is_refused(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match=r"sound\.mp4 holds no video stream"):
+        list(iter_video(tmp_path / "sound.mp4", WIDTH, HEIGHT))

@@ -1,0 +1,102 @@
+"""What happens to frames before the network sees them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pageflip.params import Augment
+from pageflip.transforms import for_evaluation, for_training
+
+OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}
+ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
+ALL |= {"shift": 0.05, "zoom": 0.1, "rotate": 5.0, "mirror": True}
+
+
+def augment(frames, seed=0, **strengths):
+    settings = Augment(**OFF | {"mirror": False} | strengths)
+    return for_training(frames, settings, torch.Generator().manual_seed(seed))
+
+
+def smooth(count=4, height=48, width=28):
+    small = np.random.default_rng(0).integers(20, 235, (count, 6, 4, 3)).astype(np.uint8)
+    pictures = [Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC) for one in small]
+    return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
+
+
+def test_evaluation_only_scales_and_reorders():
+    frames = smooth()
+    before = frames.clone()
+    batch = for_evaluation(frames)
+    assert (batch.shape, batch.dtype) == ((4, 3, 48, 28), torch.float32)
+    assert batch.is_contiguous()
+    torch.testing.assert_close(batch[1, 2], frames[1, :, :, 2] / 255)
+    assert (frames == before).all()
+
+
+def test_training_with_everything_off_is_evaluation():
+    torch.testing.assert_close(augment(smooth()), for_evaluation(smooth()), atol=1e-3, rtol=0)
+
+
+def test_training_keeps_shape_and_range_and_leaves_the_frames_alone():
+    frames = smooth()
+    before = frames.clone()
+    batch = augment(frames, **ALL)
+    assert (batch.shape, batch.dtype) == ((4, 3, 48, 28), torch.float32)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    assert torch.isfinite(batch).all()
+    assert (frames == before).all()
+
+
+def test_the_generator_fixes_what_is_drawn():
+    assert (augment(smooth(), seed=3, **ALL) == augment(smooth(), seed=3, **ALL)).all()
+    assert (augment(smooth(), seed=3, **ALL) != augment(smooth(), seed=4, **ALL)).any()
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "mirror"])
+def test_each_strength_changes_each_frame_in_its_own_way(name):
+    strength = {"rotate": 10.0}.get(name, 0.3)
+    frames = smooth(1).expand(4, -1, -1, -1)
+    batch = augment(frames, **{name: strength})
+    assert (batch - for_evaluation(frames)).abs().mean() > 1e-3
+    for one, two in pairwise(batch):
+        assert (one - two).abs().max() > 1e-3
+
+
+def test_mirroring_turns_about_half_of_the_frames():
+    frames = smooth(1).expand(64, -1, -1, -1)
+    batch, straight = augment(frames, mirror=True), for_evaluation(frames)
+    turned = (batch - straight.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-3
+    same = (batch - straight).abs().amax(dim=(1, 2, 3)) < 1e-3
+    assert (turned ^ same).all()
+    assert 16 < turned.sum() < 48
+
+
+def test_a_shift_is_a_share_of_the_frame_at_most():
+    frames = torch.zeros((64, 50, 40, 3), dtype=torch.uint8)
+    frames[:, 24:26, 19:21] = 255
+    batch = augment(frames, shift=0.2).mean(dim=1)
+    rows = (batch.sum(2) * torch.arange(50)).sum(1) / batch.sum((1, 2))
+    columns = (batch.sum(1) * torch.arange(40)).sum(1) / batch.sum((1, 2))
+    assert 6 < (rows - 24.5).abs().max() <= 10.2
+    assert 5 < (columns - 19.5).abs().max() <= 8.2
+
+
+def test_a_rotation_keeps_shapes_on_frames_that_are_not_square():
+    """A disk stays a disk: the rotation is one of pixels, not of the stretched grid."""
+    rows, columns = np.mgrid[:96, :54]
+    disk = (((rows - 47.5) ** 2 + (columns - 26.5) ** 2) < 18**2) * np.uint8(255)
+    frames = torch.from_numpy(np.repeat(disk[None, :, :, None], 3, axis=3)).expand(8, -1, -1, -1)
+    difference = (augment(frames, rotate=45.0) - for_evaluation(frames)).abs().mean(dim=(1, 2, 3))
+    assert difference.max() < 0.02
+
+
+def test_colour_changes_channels_apart_and_brightness_together():
+    grey = torch.full((8, 16, 16, 3), 120, dtype=torch.uint8)
+    bright = augment(grey, brightness=0.4)
+    assert (bright.amax(dim=1) - bright.amin(dim=1)).max() < 1e-6
+    colour = augment(grey, colour=0.4)
+    assert (colour.amax(dim=1) - colour.amin(dim=1)).mean() > 0.02
