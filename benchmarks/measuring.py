@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pageflip.synthetic
 from pageflip import settings
+from pageflip.decoding import available_cores
 from pageflip.frames import frame_path, list_frames
 from pageflip.synthetic import plan_clips, write_archive
 
@@ -25,14 +26,14 @@ SEED = 11
 NUMBERS_APART = 1_000_000  # between the frame numbers of a picture's repetitions
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def machine() -> dict[str, object]:
     """What a reader must know of the machine to judge a figure."""
-    return {"cores": cores(), "cpu": _cpu(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 1)}
+    return {
+        "cores": available_cores(),
+        "cpu": _cpu(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def _cpu() -> str:

@@ -22,8 +22,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from benchmarks.measuring import alternate, cores, drawn_frames, file_sizes, machine, repeated, seconds
+from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, repeated, seconds
 from benchmarks.results import Result
+from pageflip.decoding import available_cores
 from pageflip.frames import list_frames
 from pageflip.pack import build_pack
 from pageflip.params import load_params
@@ -37,7 +38,7 @@ CONTESTANTS = ("prepare", "full_decode", "entropy_decoding")
 def measure() -> Result:
     """Run the contest."""
     size = load_params(project_root() / "params.yaml").prepare
-    raw, workers = drawn_frames(), cores()
+    raw, workers = drawn_frames(), available_cores()
     detail = {"bar": BAR, "machine": machine(), "workers": workers, "pixels": [size.width, size.height]}
     all_cores = contest(raw, FRAMES, size.width, size.height, workers, rounds=3)
     detail |= {

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from benchmarks.measuring import alternate, cores, drawn_frames, file_sizes, machine, quiet, repeated
+from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated
 from benchmarks.results import Result
-from pageflip.decoding import decode_in_chunks
+from pageflip.decoding import available_cores, decode_in_chunks
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import export_onnx
 from pageflip.frames import list_frames
@@ -33,7 +33,7 @@ REPETITIONS, ROUNDS = 4, 3
 def measure() -> Result:
     """Score the folder, and its two parts by themselves."""
     params = load_params(project_root() / "params.yaml")
-    width, height, workers = params.prepare.width, params.prepare.height, cores()
+    width, height, workers = params.prepare.width, params.prepare.height, available_cores()
     with repeated(drawn_frames(), REPETITIONS) as raw, TemporaryDirectory(prefix="pageflip-bench-") as place:
         predictor = _export(Path(place) / "model.onnx", params)
         paths = [raw / frame.path for frame in list_frames(raw)]

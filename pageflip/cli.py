@@ -75,8 +75,8 @@ def import_command(
 def synthesize(
     out: Annotated[Path, typer.Option(help="The folder of raw frames; must not hold any.")] = RAW,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    books: Annotated[int, typer.Option(help="Different books.")] = 8,
-    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 18,
+    books: Annotated[int, typer.Option(help="Different books.")] = 9,
+    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 20,
     frames_per_clip: Annotated[int, typer.Option(help="Frames of each clip.")] = 8,
     width: Annotated[int, typer.Option(help="Pixels.")] = 1080,
     height: Annotated[int, typer.Option(help="Pixels.")] = 1920,

@@ -1,13 +1,11 @@
-"""Decoding many picture files in worker processes, chunk by chunk, with a bounded number of chunks in memory.
+"""Decoding many picture files on all cores, chunk by chunk, with a bounded number of chunks in memory."""
 
-Imports only what decoding needs: every worker process imports this module afresh, and would wait for more.
-"""
-
+import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from pageflip.errors import DataError
 from pageflip.pixels import decode_image
 
 CHUNK = 32
-FEW = 64  # up to this many pictures, starting processes takes longer than decoding
+T = TypeVar("T")
 
 Decoded = tuple[np.ndarray, list[int], list[tuple[int, str]]]
 
@@ -27,20 +25,26 @@ def decode_in_chunks(paths: Sequence[Path], width: int, height: int, workers: in
         The chunk's pictures that can be decoded, uint8 [K, height, width, 3], their K positions in `paths`, and
         (position, error) for each of the others.
     """
-    starts = range(0, len(paths), CHUNK)
-    tasks = [(start, paths[start : start + CHUNK], width, height) for start in starts]
-    if len(paths) <= FEW or workers == 1:
-        yield from (_decode_chunk(*task) for task in tasks)
-        return
-    workers = min(workers, len(tasks))
-    # spawn: a forked child of a process with threads (torch, ONNX Runtime) may hang
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[Decoded]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(_decode_chunk, *task))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
+    # threads: Pillow decodes outside the interpreter lock, and a new process takes a second to import its modules
+    with ThreadPoolExecutor(workers) as pool:
+        starts = range(0, len(paths), CHUNK)
+        jobs = (pool.submit(_decode_chunk, start, paths[start : start + CHUNK], width, height) for start in starts)
+        yield from (job.result() for job in in_order(jobs, ahead=2 * workers))
+
+
+def in_order(jobs: Iterable[Future[T]], ahead: int) -> Iterator[Future[T]]:
+    """Yield futures in the order of submission with at most `ahead` of them waiting, so that memory stays flat."""
+    waiting: deque[Future[T]] = deque()
+    for job in jobs:
+        waiting.append(job)
+        if len(waiting) >= ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode_chunk(start: int, paths: list[Path], width: int, height: int) -> Decoded:

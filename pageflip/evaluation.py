@@ -1,6 +1,5 @@
 """Measure a model on a labelled folder in the archive's layout, straight from its files."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip.decoding import CHUNK, decode_in_chunks
+from pageflip.decoding import CHUNK, available_cores, decode_in_chunks
 from pageflip.errors import ConfigError, DataError
 from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
 from pageflip.inference import Predictor
@@ -42,7 +41,7 @@ def evaluate_folder(
     files = list_frames(folder)
     kept, probabilities, undecodable = [], [np.empty(0, np.float32)], []
     paths = [folder / file.path for file in files]
-    chunks = decode_in_chunks(paths, predictor.width, predictor.height, workers or len(os.sched_getaffinity(0)))
+    chunks = decode_in_chunks(paths, predictor.width, predictor.height, workers or available_cores())
     for pixels, positions, failures in track(
         chunks, total=-(-len(files) // CHUNK), description=f"evaluate, chunks of {CHUNK} frames"
     ):

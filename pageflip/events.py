@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 MEDIAN_S = 0.1
 MIN_FLIP_S = 0.1
 MIN_GAP_S = 0.1
+MAX_UNSEEN_S = 0.5  # no flip reaches across a longer stretch of frames that could not be read
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,19 @@ def find_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float)
     if not known.any():
         return []
     position = np.flatnonzero(known)
-    values, times = np.asarray(probabilities)[known], np.asarray(times_s)[known]
+    unseen_s = np.where(np.diff(position) > 1, np.diff(np.asarray(times_s)[known]), 0)
+    holes = np.flatnonzero(unseen_s > MAX_UNSEEN_S) + 1
+    return [
+        flip
+        for seen in np.split(position, holes)
+        for flip in _flips_between_holes(np.asarray(probabilities), np.asarray(times_s), threshold, seen)
+    ]
+
+
+def _flips_between_holes(
+    probabilities: np.ndarray, times_s: np.ndarray, threshold: float, position: np.ndarray
+) -> list[Flip]:
+    values, times = probabilities[position], times_s[position]
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     width = 2 * round(MEDIAN_S / max(step, 1e-3) / 2) + 1
     smooth = median_filter(values, size=width, mode="nearest")

@@ -17,7 +17,7 @@ from pageflip.errors import DataError
 LABELS = ("notflip", "flip")  # the index is the class number; `flip` is the positive class
 SUPPLIED_PARTS = ("training", "testing")
 BOOKS_FILE = "books.csv"
-FRAME_NAME = re.compile(r"(?P<video>\d{4})_(?P<frame>\d{9})\.jpg")
+FRAME_NAME = re.compile(r"(?P<video>[0-9]{4})_(?P<frame>[0-9]{9})\.jpg")
 FRAME_PATH = re.compile(r"images/(?P<supplied>training|testing)/(?P<label>flip|notflip)/" + FRAME_NAME.pattern)
 LAYOUT = "images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg"
 

@@ -7,9 +7,8 @@ number of frames.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pageflip.decoding import available_cores, in_order
 from pageflip.errors import DataError
 from pageflip.files import folder_in_one_piece
 from pageflip.frames import FrameFile, list_frames, read_books
@@ -61,7 +61,7 @@ def build_pack(raw: Path, out: Path, *, width: int, height: int, workers: int | 
     with folder_in_one_piece(out) as folder:
         shape = (len(frames), height, width, 3)
         np.lib.format.open_memmap(folder / PACK_FILE, mode="w+", dtype=np.uint8, shape=shape).flush()
-        rows = _decode_all(raw, frames, folder / PACK_FILE, workers or os.cpu_count() or 1)
+        rows = _decode_all(raw, frames, folder / PACK_FILE, workers or available_cores())
         index = _write_index(folder / INDEX_FILE, frames, books, rows)
         facts = {"frames": len(frames), "width": width, "height": height, "layout": "NHWC RGB uint8"}
         (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -98,16 +98,6 @@ def _decode_all(raw: Path, frames: list[FrameFile], pack: Path, workers: int) ->
         results = (row for future in in_order(jobs, ahead=4 * workers) for row in future.result())
         yield from track(results, total=len(frames), description="prepare")
     array.flush()
-
-
-def in_order(jobs: Iterable[Future], ahead: int) -> Iterator[Future]:
-    """Yield futures in the order of submission with at most `ahead` of them waiting, so that memory stays flat."""
-    waiting: list[Future] = []
-    for job in jobs:
-        waiting.append(job)
-        if len(waiting) >= ahead:
-            yield waiting.pop(0)
-    yield from waiting
 
 
 def _decode_chunk(raw: Path, array: np.memmap, start: int, paths: list[str]) -> list[dict]:

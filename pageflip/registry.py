@@ -34,6 +34,8 @@ CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 MODEL_FILE, CARD_FILE = "model.onnx", "card.json"
 DEFAULT_MODEL_NAME = "pageflip"
 
+MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a retry will not mend them
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -45,6 +47,8 @@ def _explained(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except MlflowException as error:
+            if error.error_code in MISTAKES:
+                raise ConfigError(f"MLflow refused: {error.message}", "check the name and the version.") from error
             raise UnavailableError(
                 f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}",
                 "check that the server runs and that MLFLOW_TRACKING_URI is right (`pageflip doctor`).",
@@ -227,7 +231,7 @@ def get_version(name: str, version_or_alias: str) -> ModelVersion | None:
             return mlflow_client.get_model_version(name, version_or_alias)
         return mlflow_client.get_model_version_by_alias(name, version_or_alias)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in MISTAKES:
             return None
         raise
 

@@ -1,7 +1,6 @@
 """Writes clips as an archive of frames, in worker processes."""
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pageflip.decoding import available_cores
 from pageflip.errors import ConfigError, DataError
 from pageflip.frames import BOOKS_FILE, LABELS, SUPPLIED_PARTS, frame_path
 from pageflip.synthetic.draw import render_clip
@@ -42,7 +42,7 @@ def write_archive(
         DataError: `out` holds something already.
         ConfigError: `quality`, `workers` or the clips cannot be.
     """
-    workers = _cores() if workers is None else workers
+    workers = available_cores() if workers is None else workers
     check_numbers(quality=(quality, 1, 100), workers=(workers, 1, 1024))
     _check_clips(clips)
     out = Path(out).absolute()
@@ -57,11 +57,6 @@ def write_archive(
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_clips(clips: Sequence[Clip]) -> None:

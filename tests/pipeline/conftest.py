@@ -1,4 +1,4 @@
-"""A whole small project in a folder of its own: this code, tiny frames, tiny parameters, its own DVC remote and MLflow."""
+"""A whole small project in a folder of its own: this code, tiny frames and parameters, its own remote and MLflow."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from frames_factory import make_raw
 
 ROOT = Path(__file__).parents[2]

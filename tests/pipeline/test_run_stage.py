@@ -1,4 +1,4 @@
-"""Stages as an orchestrator runs them: each in a clean workspace, with nothing between them but remote and run store."""
+"""Stages as an orchestrator runs them: each in a clean workspace, nothing between them but remote and run store."""
 
 import json
 import shutil

@@ -92,5 +92,5 @@ def test_books_give_results_per_book(tmp_path, named):
 
 def test_a_missing_books_file_is_refused(tmp_path):
     fill(tmp_path)
-    with pytest.raises(ConfigError, match=r"is no books\.csv"):
+    with pytest.raises(ConfigError, match=r"there is no .*books\.csv"):
         evaluate_folder(tmp_path, Brightness(), books=tmp_path)

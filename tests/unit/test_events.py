@@ -90,3 +90,15 @@ def test_flips_follow_each_other_without_overlap_in_any_sequence():
             assert (flip.start_s, flip.end_s) == (times[flip.start_index], times[flip.end_index])
             assert flip.peak_probability == np.nanmax(probabilities[flip.start_index : flip.end_index + 1])
             assert np.isfinite(probabilities[[flip.start_index, flip.end_index]]).all()
+
+
+def test_a_flip_does_not_reach_across_a_long_stretch_of_unreadable_frames():
+    probabilities = np.full(120, 0.9)
+    probabilities[20:100] = np.nan
+    flips = find_flips(probabilities, np.arange(120) / 30, 0.5)
+    assert [(flip.start_index, flip.end_index) for flip in flips] == [(0, 19), (100, 119)]
+
+
+def test_a_slow_frame_rate_is_no_hole():
+    (flip,) = find_flips(np.array([0.0, 0.9, 0.9, 0.9, 0.0]), np.arange(5) * 2.0, 0.5)
+    assert (flip.start_index, flip.end_index) == (1, 3)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from frames_factory import make_raw
+from pageflip.decoding import in_order
 from pageflip.errors import DataError
 from pageflip.frames import frame_path
-from pageflip.pack import build_pack, in_order, open_pack
+from pageflip.pack import build_pack, open_pack
 from pageflip.pixels import decode_image
 
 WIDTH, HEIGHT = 27, 48
