@@ -9,8 +9,10 @@ VENV := .venv
 AIRFLOW := .venv-airflow
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-# From complete pins nothing is left to resolve (--no-deps). Byte code is made at first import, not for 6 GB of it.
+# From complete pins nothing is left to resolve (--no-deps). Byte code is made on all cores rather than by pip on one;
+# without it every task would compile torch and MLflow anew wherever Python may not write beside them.
 INSTALL = pip install --no-deps --no-compile --disable-pip-version-check --progress-bar off
+COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
 
@@ -65,6 +67,7 @@ $(VENV)/.ready: requirements/pipeline.txt pyproject.toml
 	@echo "making $(VENV): the pipeline (torch with CUDA and the rest, 6.5 GB; one to ten minutes)"
 	@[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/$(INSTALL) -r requirements/pipeline.txt $(BRIEFLY)
+	@$(VENV)/bin/$(COMPILE) $(VENV)/lib >/dev/null 2>&1 || true # a few packages ship templates that are no Python
 	@$(VENV)/bin/$(INSTALL) --no-build-isolation --quiet --editable . $(BRIEFLY)
 	@touch $@
 
@@ -72,4 +75,5 @@ $(AIRFLOW)/.ready: requirements/orchestrator.txt
 	@echo "making $(AIRFLOW): the orchestrator (Airflow, 0.5 GB; one to five minutes)"
 	@[ -x $(AIRFLOW)/bin/python ] || $(PYTHON) -m venv $(AIRFLOW)
 	@$(AIRFLOW)/bin/$(INSTALL) -r requirements/orchestrator.txt $(BRIEFLY)
+	@$(AIRFLOW)/bin/$(COMPILE) $(AIRFLOW)/lib >/dev/null 2>&1 || true
 	@touch $@

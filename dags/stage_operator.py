@@ -17,9 +17,10 @@ import re
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -107,12 +108,20 @@ class ProcessOperator(BaseOperator):
             errors="backslashreplace",
             start_new_session=True,
         )
-        for line in self._process.stdout:
+        # Airflow's timeout is an exception out of a signal: the main thread must be waiting when it comes, not writing
+        # to the log, where it may be swallowed
+        reader = Thread(target=self._log_lines, args=(self._process.stdout, tail), daemon=True)
+        reader.start()
+        code = self._process.wait()
+        reader.join(STOP_SECONDS)  # a grandchild that outlives the command may keep the pipe open
+        return code
+
+    def _log_lines(self, lines: Iterable[str], tail: deque[str]) -> None:
+        for line in lines:
             line = line.rstrip()
             self.log.info("%s", line)
             if line:
                 tail.append(line)
-        return self._process.wait()
 
     def on_kill(self) -> None:
         """End the command and everything it started: SIGTERM, and SIGKILL to what is left.

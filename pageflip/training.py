@@ -85,14 +85,16 @@ class FlipModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
-        seed = self.seed * EPOCH_STRIDE + self.current_epoch
-        torch.manual_seed(seed)  # dropout
-        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        self.generator = torch.Generator(device=self.device)
         self._losses: list[Tensor] = []
         self._started, self._seen = time.monotonic(), 0
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         frames, targets = batch
+        # before every batch, since data loaders draw from the same numbers when they start
+        seed = hash((self.seed, self.current_epoch, number)) % 2**63
+        torch.manual_seed(seed)  # dropout
+        self.generator.manual_seed(seed)
         loss = self.loss(self.network(for_training(frames, self.augment, self.generator)), targets)
         self._losses.append(loss.detach())
         self._seen += len(targets)

@@ -68,7 +68,7 @@ def test_a_breach_of_the_checks_stops_the_pipeline_with_a_table_of_what_failed(f
     done = call(fresh, "dvc", "repro", expect=255)
     assert "frames are at least 500 pixels wide" in done.stdout
     assert "96 of 96" in done.stdout
-    assert "images/testing/flip/" in done.stdout
+    assert "images/training/flip/" in done.stdout
     assert "Running stage 'split'" not in done.stdout
 
 

@@ -1,0 +1,32 @@
+"""The main job of `make run`, on a tiny set: both DAGs through a real Airflow, to a champion and scored uploads."""
+
+import json
+
+import psutil
+
+from pipeline.conftest import ROOT, call, make_project
+
+
+def test_the_main_job_runs_both_dags_to_a_promoted_model_and_scored_uploads(tmp_path):
+    folder = make_project(tmp_path / "project")
+    for name in (".venv", ".venv-airflow"):
+        (folder / name).symlink_to(ROOT / name)
+    uploads = folder / ".pageflip" / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / "broken.mp4").write_bytes(b"this is no video")
+    output = call(folder, "python", "-m", "tasks.main_job").stdout
+    for stage in ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"):
+        assert f"retrain: {stage} success" in output
+    assert "score_uploads: summarise success" in output
+    for row in ("F1 of flip (95% interval)", "confusion counts", "cnn, version 1", "candidate, champion", "4 now"):
+        assert row in output
+    results = folder / ".pageflip" / "results"
+    published = sorted(path.name for path in results.glob("pageflip/v1/*/*"))
+    assert published == sorted(["frames.parquet", "events.json", "index.html", "result.json"] * 4)
+    (reason,) = [json.loads(path.read_text()) for path in results.glob("quarantine/*/reason.json")]
+    assert reason["name"] == "broken.mp4"
+    for line in output.splitlines():
+        if line.startswith(("Evaluation report", "Scoring report")):
+            assert line.split()[-1].endswith(".html")
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+    assert not left
