@@ -22,13 +22,13 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## make both environments from the lock files (run and test do it when needed)
-	@$(MAKE) -j2 $(VENV)/.ready $(AIRFLOW)/.ready
+	@$(MAKE) -q $(VENV)/.ready $(AIRFLOW)/.ready 2>/dev/null || $(MAKE) -j2 $(VENV)/.ready $(AIRFLOW)/.ready
 
 run: setup ## the main job: sample frames, retrain and score_uploads through Airflow
 	@python -m tasks.main_job
 
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
-	@python -m pytest
+	@python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.ready ## ruff check and ruff format --check
 	@ruff check .

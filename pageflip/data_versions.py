@@ -1,5 +1,6 @@
 """Versions of the raw frames: tracked by DVC, pushed to its remote."""
 
+import logging
 from pathlib import Path
 
 from pageflip.errors import UnavailableError
@@ -15,6 +16,7 @@ def track_raw(project: Path) -> str:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it would ask to `git add` what a user may not want to commit
     target = str(project / "data" / "raw")
     try:
         with Repo(str(project)) as repo:

@@ -26,6 +26,7 @@ from pageflip import runs, service_config, services, settings, storage
 from pageflip.airflow_client import AirflowClient, TaskState
 from pageflip.console import run_main
 from pageflip.dag_runs import run_dag
+from pageflip.data_versions import track_raw
 from pageflip.errors import ConfigError, UnavailableError
 from pageflip.params import load_params
 from pageflip.service_config import Places
@@ -86,8 +87,11 @@ def _run(where: Places, stack: ExitStack) -> None:
 
 
 def _make_frames(where: Places) -> None:
-    if (where.project / "data" / "raw").exists() or (where.project / "data" / "raw.dvc").exists():
+    if (where.project / "data" / "raw.dvc").exists():
         _say("There are frames in data/raw already.")
+        return
+    if (where.project / "data" / "raw").exists():
+        _say(f"The frames in data/raw are now tracked as data version {track_raw(where.project)}.")
         return
     _pageflip(where, "synthesize", "--out", "data/raw")
 
