@@ -58,9 +58,8 @@ lock: ## resolve the lock files anew (needs uv: pip install uv)
 	uv pip compile --quiet --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/pipeline.txt
 	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements/orchestrator.in -o requirements/orchestrator.txt
 
-clean: ## stop the services; forget frames, models, runs and all other local state
-	@[ ! -x $(VENV)/bin/python ] || python -m tasks.services down
-	rm -rf .pageflip data/raw data/raw.dvc data/frames data/split models reports dvc.lock
+clean: ## remove what `dvc repro` left in the working tree; frames, models in MLflow and runs stay
+	rm -rf data/frames data/split models reports
 
 $(VENV)/.ready: requirements/pipeline.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'

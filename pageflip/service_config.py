@@ -205,7 +205,8 @@ def programs(where: Places, mlflow_port: int | None) -> list[Program]:
         command = [
             *(str(where.python), "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port)),
             *("--backend-store-uri", f"sqlite:///{where.home / 'mlflow.db'}"),
-            *("--artifacts-destination", str(where.home / "mlartifacts")),
+            # a plain folder and not the server's proxy: the same model must load while the server is down
+            *("--no-serve-artifacts", "--default-artifact-root", (where.home / "mlartifacts").as_uri()),
             *("--workers", "1", "--allowed-hosts", ",".join(hosts)),
         ]
         found.append(Program("mlflow", command, 10))
