@@ -16,7 +16,7 @@ COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
 
-.PHONY: help setup run test lint format repro up down status bench lock clean
+.PHONY: help setup run test test-services lint format repro up down status bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ run: setup ## the main job: sample frames, retrain and score_uploads through Air
 
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
 	@python -m pytest --numprocesses 2 --dist loadfile
+
+test-services: setup ## tests against a real S3 server (SeaweedFS), started and stopped by them
+	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/services.txt
+	@python -m pytest tests/services
 
 lint: $(VENV)/.ready ## ruff check and ruff format --check
 	@ruff check .

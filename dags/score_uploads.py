@@ -50,7 +50,7 @@ with DAG(
 ) as dag:
     plan = verb_task("plan", [VERB, "plan"])
     indices = shards()
-    score = mapped_task("score", [VERB, "shard"], index=indices)
+    score = mapped_task("score", [VERB, "shard"], index=indices, timeout=timedelta(hours=5))  # long videos
     # none_failed: a run with nothing to score skips `score`, and is still reported
     summarise = verb_task("summarise", [VERB, "summarise"], trigger_rule="none_failed")
 

@@ -16,8 +16,10 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -88,11 +90,7 @@ class ProcessOperator(BaseOperator):
             command += ["--index", str(self.index)]
         self.log.info("Running %s in %s", command, project_root())
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        try:
-            code = self._stream(command, tail)
-        except BaseException:  # AirflowTaskTimeout is not an Exception
-            self.on_kill()
-            raise
+        code = self._stream(command, tail)
         if code != 0:
             raise _failure(code, tail)
 
@@ -111,9 +109,12 @@ class ProcessOperator(BaseOperator):
         # Airflow's timeout is an exception out of a signal: the main thread must be waiting when it comes, not writing
         # to the log, where it may be swallowed
         reader = Thread(target=self._log_lines, args=(self._process.stdout, tail), daemon=True)
-        reader.start()
-        code = self._process.wait()
-        reader.join(STOP_SECONDS)  # a grandchild that outlives the command may keep the pipe open
+        try:
+            reader.start()
+            code = self._process.wait()
+        finally:  # a command that the kernel killed for its memory leaves its children behind
+            self.on_kill()
+        reader.join(STOP_SECONDS)  # a grandchild in a session of its own may keep the pipe open
         return code
 
     def _log_lines(self, lines: Iterable[str], tail: deque[str]) -> None:
@@ -129,16 +130,42 @@ class ProcessOperator(BaseOperator):
         Airflow calls this from a signal handler, perhaps in the middle of a write to the log: it must not log.
         """
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None:
             return
         for name in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, name)
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # nothing is left, or nothing that is ours
                 return
+            if _group_ends(process):
+                return
+
+
+def _group_ends(process: subprocess.Popen[str]) -> bool:
+    """Wait up to STOP_SECONDS for the end of the process group that `process` leads."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        process.poll()  # reaps the leader, unless this interrupts the `wait` that will
+        if not _group_lives(process.pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of the group runs; a zombie, which its parent or PID 1 has yet to reap, does not."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    stats = list(Path("/proc").glob("[0-9]*/stat"))
+    for stat in stats:
+        with suppress(OSError, ValueError):
+            # "PID (NAME) STATE PARENT GROUP ..."; the name may hold anything
+            state, _, member_of = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:3]
+            if int(member_of) == group and state not in "ZX":
+                return True
+    return not stats  # without /proc there is no telling a zombie
 
 
 def _python() -> str:

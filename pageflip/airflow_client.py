@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,8 +54,13 @@ class AirflowClient:
         Raises:
             ConfigError: there is no such DAG, or the run exists already.
         """
+        path = f"/dags/{dag_id}/dagRuns"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
-        self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        response, attempts = self._request("POST", path, json=body)
+        # a first try whose answer was lost may have made the run
+        made = response.status_code == 409 and attempts > 1 and self._call("GET", f"{path}/{run_id}", accept=(404,))
+        if not made:
+            self._content(response, "POST", path)
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """The run's state: queued, running, success or failed."""
@@ -107,9 +112,9 @@ class AirflowClient:
         """
         asked, deadline, requested = datetime.now(UTC), time.monotonic() + timeout, False
         while time.monotonic() < deadline:
-            dag = self._call("GET", f"/dags/{dag_id}/details", missing_ok=True)
+            dag = self._call("GET", f"/dags/{dag_id}/details", accept=(404,))
             if dag and not requested:
-                self._call("PUT", f"/parseDagFile/{dag['file_token']}")
+                self._call("PUT", f"/parseDagFile/{dag['file_token']}", accept=(409,))  # 409: it was asked for already
                 requested = True
             parsed = dag and dag["last_parsed_time"]
             if parsed and datetime.fromisoformat(parsed) >= asked and not dag["is_stale"]:
@@ -176,13 +181,23 @@ class AirflowClient:
         if not text.isdecimal() or int(text) < 1:
             raise ConfigError(f"PAGEFLIP_GPU_SLOTS is {text!r}", "set it to the number of GPUs, 1 or more.")
         pool = {"slots": int(text), "description": "one slot a GPU", "include_deferred": False}
-        if self._call("GET", f"/pools/{GPU_POOL}", missing_ok=True) is None:
+        if self._call("GET", f"/pools/{GPU_POOL}", accept=(404,)) is None:
             self._call("POST", "/pools", json={"name": GPU_POOL, **pool})
         else:
             self._call("PATCH", f"/pools/{GPU_POOL}", json={"pool": GPU_POOL, **pool}, params={"update_mask": "slots"})
 
-    def _call(self, method: str, path: str, *, missing_ok: bool = False, **kwargs: Any) -> Any:
-        """One request, tried again when the server is busy or restarting; None for 404 when that is fine."""
+    def _call(self, method: str, path: str, *, accept: Sequence[int] = (), **kwargs: Any) -> Any:
+        """What a request returns; None for an HTTP status in `accept`, which is then no error."""
+        response, _ = self._request(method, path, **kwargs)
+        return None if response.status_code in accept else self._content(response, method, path)
+
+    def _content(self, response: requests.Response, method: str, path: str) -> Any:
+        if not response.ok:
+            raise ConfigError(f"Airflow refused {method} {path}: HTTP {response.status_code} {response.text[:500]}")
+        return response.json() if response.content else None
+
+    def _request(self, method: str, path: str, **kwargs: Any) -> tuple[requests.Response, int]:
+        """One request, tried again when the server is busy or restarting; its answer and the number of tries."""
         for attempt in range(1, TRIES + 1):
             try:
                 response = self._send(method, path, **kwargs)
@@ -190,16 +205,11 @@ class AirflowClient:
                 problem = str(error)
             else:
                 if response.status_code < 500:
-                    break
+                    return response, attempt
                 problem = f"HTTP {response.status_code}: {response.text[:300]}"
-            if attempt == TRIES:
-                raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
-            time.sleep(min(2 * attempt, 10))
-        if response.status_code == 404 and missing_ok:
-            return None
-        if not response.ok:
-            raise ConfigError(f"Airflow refused {method} {path}: HTTP {response.status_code} {response.text[:500]}")
-        return response.json() if response.content else None
+            if attempt < TRIES:
+                time.sleep(min(2 * attempt, 10))
+        raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
 
     def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:

@@ -29,6 +29,7 @@ MONREADER_SHA256 = "033dd76fa617ba9bcf16d8ca4dcc294a838a6956eae0740f3013e4663805
 MONREADER_BYTES = 939_921_132
 
 CHUNK = 1 << 20
+READABLE, WRITABLE = "name a zip file or a folder that you may read.", "name a folder you may write to."
 ENCRYPTED_FLAGS = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers (APPNOTE 4.4.4)
 PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError, OverflowError)
@@ -88,17 +89,21 @@ def import_frames(
 
     Raises:
         DataError: the source is refused; the message names the entry.
-        ConfigError: `raw` holds frames and neither merge nor replace is asked for, or the arguments clash.
+        ConfigError: `raw` holds frames and neither merge nor replace is asked for, the arguments clash, or one of the
+            two places cannot be used.
         UnavailableError: another import into `raw` is running, or the disk is too full.
     """
     if merge and replace:
         raise ConfigError("merge and replace are both asked for", "choose one of the two.")
     raw = Path(os.path.realpath(raw))
     source = Path(os.path.realpath(source))
-    _check_places(source, raw)
-    if monreader:
-        check_monreader(source)
-    raw.parent.mkdir(parents=True, exist_ok=True)
+    with _usable(source, READABLE):
+        _check_source(source)
+        if monreader:
+            check_monreader(source)
+    with _usable(raw, WRITABLE):
+        _check_places(source, raw)
+        raw.parent.mkdir(parents=True, exist_ok=True)
     with _staging(raw) as staging:
         if _holds_something(raw) and not (merge or replace):
             raise ConfigError(
@@ -130,9 +135,24 @@ def check_monreader(source: Path) -> None:
         raise DataError(f"{source} has the SHA-256 {digest.hexdigest()}, expected {MONREADER_SHA256}", remedy)
 
 
-def _check_places(source: Path, raw: Path) -> None:
+@contextlib.contextmanager
+def _usable(place: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be used: {error}", remedy) from error
+
+
+def _check_source(source: Path) -> None:
     if not source.exists():
         raise DataError(f"there is nothing at {source}", "name a zip file or a folder of frames.")
+    if source.is_dir():
+        os.scandir(source).close()
+    else:
+        source.open("rb").close()
+
+
+def _check_places(source: Path, raw: Path) -> None:
     if raw.exists() and not raw.is_dir():
         raise ConfigError(f"{raw} is not a folder", "name a folder to import into.")
     if source.is_dir() and (source == raw or source in raw.parents or raw in source.parents):
@@ -394,8 +414,11 @@ def _staging(raw: Path) -> Iterator[Path]:
         _recover(place, raw)
         staging = place / "new"
         try:
-            staging.mkdir(parents=True)
+            with _usable(raw, WRITABLE):
+                staging.mkdir(parents=True)
             yield staging
+        except PermissionError as error:  # for this one a retry is no use
+            raise ConfigError(f"the import into {raw} stopped: {error}", f"{READABLE[:-1]}; {WRITABLE}") from error
         except OSError as error:
             raise UnavailableError(
                 f"the import into {raw} stopped: {error}", "see to the disk, then try again."
@@ -421,7 +444,8 @@ def _swap(staging: Path, raw: Path) -> None:
 @contextlib.contextmanager
 def _only_import(raw: Path) -> Iterator[None]:
     """Hold the lock of the folder around `raw`; the system releases it when the process ends, however it ends."""
-    descriptor = os.open(raw.parent, os.O_RDONLY)
+    with _usable(raw, WRITABLE):
+        descriptor = os.open(raw.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Find page flips in phone videos of books, and keep the model that finds them alive in production.",
 )
 RAW = Path("data/raw")
+NAME_HELP = "The registered model (default: register.model_name of params.yaml)."
 MODEL_HELP = "`champion`, a version number or alias, or the path of an .onnx file."
 
 
@@ -124,6 +126,7 @@ def _track(out: Path, wanted: bool) -> None:
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, folders, videos.")],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Say for each picture, or each frame of a video, whether a page is in the air."""
@@ -131,7 +134,7 @@ def predict(
     from pageflip.registry import load_predictor
 
     files = list_inputs(paths)
-    predictor = load_predictor(model)
+    predictor = load_predictor(model, _model_name(name))
     predictions = [vars(prediction) for prediction in predict_files(predictor, files)]
     _print_rows(predictions, output)
     bad = [row for row in predictions if row["error"]]
@@ -139,6 +142,19 @@ def predict(
         print(f"error: {row['error']}", file=sys.stderr)
     if bad:
         raise typer.Exit(EXIT_DATA)
+
+
+def _model_name(name: str | None) -> str:
+    """The registered model's name: as given, or the project's register.model_name, or the default."""
+    from pageflip import settings
+    from pageflip.params import load_params
+
+    if name:
+        return name
+    try:
+        return load_params(settings.project_root() / "params.yaml").register_.model_name
+    except ConfigError:
+        return "pageflip"  # outside a project
 
 
 def _print_rows(rows: list[dict], output: Format) -> None:
@@ -154,7 +170,7 @@ def _print_rows(rows: list[dict], output: Format) -> None:
             time_s = "" if row["time_s"] is None else f"{row['time_s']:.2f} s"
             probability = "" if row["probability"] is None else f"{row['probability']:.4f}"
             frame = "" if row["frame"] is None else str(row["frame"])
-            table.add_row(row["path"], frame, time_s, probability, row["label"] or "cannot be read")
+            table.add_row(escape(row["path"]), frame, time_s, probability, row["label"] or "cannot be read")
         Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -163,13 +179,14 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A labelled folder in the archive's layout.")],
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
     books: Annotated[Path | None, typer.Option(help="A CSV of label,video_id,book: results per book too.")] = None,
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Measure a model on labelled frames, at the threshold that was chosen when it was trained."""
     from pageflip.evaluation import evaluate_folder
     from pageflip.registry import load_predictor
 
-    result = evaluate_folder(data, load_predictor(model), books=books)
+    result = evaluate_folder(data, load_predictor(model, _model_name(name)), books=books)
     if output is Format.JSON:
         print(json.dumps(result, indent=2))
     elif output is Format.CSV:
@@ -192,27 +209,27 @@ def _print_evaluation(result: dict) -> None:
         if result.get(title):
             console.print(_as_table(title, result[title]))
     for entry in result["undecodable"]:
-        console.print(f"not counted: {entry['path']}: {entry['error']}", style="red")
+        console.print(escape(f"not counted: {entry['path']}: {entry['error']}"), style="red")
 
 
 def _as_table(title: str, rows: Iterable[dict]) -> Table:
     rows = [{key: value for key, value in row.items() if not isinstance(value, dict | list)} for row in rows]
     table = Table(*rows[0], title=title)
     for row in rows:
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row.values()))
     return table
 
 
 @app.command()
 def lineage(
     version: Annotated[str, typer.Argument(help="A model version, or an alias such as champion.")],
-    name: Annotated[str, typer.Option(help="The registered model.")] = "pageflip",
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
     output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
 ) -> None:
     """Trace a model version back to code, data, split, parameters and stages."""
     from pageflip.lineage import trace_version
 
-    facts = trace_version(name, version)
+    facts = trace_version(_model_name(name), version)
     if output is Format.JSON:
         print(json.dumps(facts, indent=2))
         return
@@ -229,7 +246,8 @@ def _add_branch(tree: Tree, key: str, value: object) -> None:
         for name, inner in value.items():
             _add_branch(branch, name, inner)
     else:
-        tree.add(f"{key}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+        text = ", ".join(value) if isinstance(value, list) else str(value)
+        tree.add(escape(f"{key}: {text}"), highlight=False)
 
 
 @app.command()
@@ -241,7 +259,7 @@ def doctor() -> None:
     marks = {True: "[green]ok[/]", False: "[red]look here[/]", None: ""}
     findings = list(examine())
     for finding in findings:
-        table.add_row(finding.topic, finding.value, marks[finding.ok])
+        table.add_row(finding.topic, escape(finding.value), marks[finding.ok])
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)

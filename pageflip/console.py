@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ OUTCOME_VARIABLE = "PAGEFLIP_OUTCOME_FILE"
 def run_main(main: Callable[[], None]) -> None:
     """Run a program's main function; a user's mistake ends with its message and exit code, without a traceback.
 
-    Set PAGEFLIP_TRACEBACK=1 to see the traceback all the same.
+    Set PAGEFLIP_TRACEBACK=1 to see the traceback all the same. SIGTERM ends the program as an exception does, so that
+    temporary files are cleared away.
     """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         main()

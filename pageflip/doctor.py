@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pageflip import __version__, settings
 from pageflip.errors import PageflipError
+from pageflip.params import load_params
 from pageflip.versions import data_version, environment, git_revision
 
 LOW_DISK_GB = 5
@@ -71,10 +72,12 @@ def _data() -> Finding:
 def _mlflow() -> Finding:
     from pageflip import registry
 
-    version = registry.get_version(registry.DEFAULT_MODEL_NAME, registry.CHAMPION)
+    name = load_params(settings.project_root() / "params.yaml").register_.model_name
+    version = registry.get_version(name, registry.CHAMPION)
+    place = settings.shown(settings.tracking_uri())
     if version is None:
-        return Finding("MLflow", f"{settings.tracking_uri()}: no champion yet; `make run` makes one", ok=False)
-    return Finding("MLflow", f"{settings.tracking_uri()}: champion is version {version.version}", ok=True)
+        return Finding("MLflow", f"{place}: {name} has no champion yet; `make run` makes one", ok=False)
+    return Finding("MLflow", f"{place}: champion of {name} is version {version.version}", ok=True)
 
 
 def _airflow() -> Finding:

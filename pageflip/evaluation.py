@@ -20,13 +20,13 @@ def evaluate_folder(
 ) -> dict[str, Any]:
     """Predict every frame below `folder` with `predictor`, at its own threshold, and measure.
 
-    Memory stays flat in the number of frames: they are decoded by worker processes and predicted chunk by chunk.
+    Memory stays flat in the number of frames: they are decoded on all cores and predicted chunk by chunk.
 
     Args:
         folder: labelled frames in the archive's layout.
         books: a CSV of label,video_id,book, or a folder that holds it as books.csv, for results per book; None leaves
             them out.
-        workers: processes that decode; None takes one per core.
+        workers: threads that decode; None takes one per core.
 
     Returns:
         Ready for JSON: f1, precision, recall, accuracy, roc_auc (None with one class), average_precision, brier,

@@ -107,10 +107,10 @@ def read_books(raw: Path) -> dict[tuple[str, str], str]:
 
 
 def read_books_file(path: Path) -> dict[tuple[str, str], str]:
-    """Read a CSV of label,video_id,book: (label, video) -> book.
+    """Read a CSV of label,video_id,book: (label, video) -> book; leading zeros of video_id may be missing.
 
     Raises:
-        DataError: a column is missing, a label is unknown, a clip is given two books, or it is not text.
+        DataError: a column is missing, a label or a video number is none, a clip is given two books, or it is not text.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte order mark first
@@ -125,9 +125,14 @@ def read_books_file(path: Path) -> dict[tuple[str, str], str]:
 def _books(path: Path, rows: Iterable[dict[str, str]]) -> dict[tuple[str, str], str]:
     books: dict[tuple[str, str], str] = {}
     for number, row in enumerate(rows, start=2):
-        clip = (row["label"], row["video_id"])
+        video = (row["video_id"] or "").strip()
+        clip = (row["label"], video.zfill(4))  # spreadsheets take 0001 for a number
         if row["label"] not in LABELS:
             raise DataError(f"{path}:{number} has the label {row['label']!r}", f"use one of {', '.join(LABELS)}.")
+        if not re.fullmatch("[0-9]{1,4}", video):
+            raise DataError(
+                f"{path}:{number} has the video_id {row['video_id']!r}", "use the four digits of the frames' names."
+            )
         if not row["book"]:
             raise DataError(f"{path}:{number} names no book", "fill in the column `book` or remove the line.")
         if books.setdefault(clip, row["book"]) != row["book"]:

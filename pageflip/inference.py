@@ -4,6 +4,7 @@ The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scal
 Its metadata carries width, height and threshold, so that the one file is enough.
 """
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pageflip.errors import DataError
-from pageflip.pixels import resize_frame
+from pageflip.errors import DataError, UnavailableError
+from pageflip.pixels import PASSING_FAULTS, resize_frame
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "pageflip"
 BATCH = 64
+TRIAL_BYTES = 256 << 20  # a machine that has so much to give is not out of memory
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,14 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
 
     Raises:
         DataError: the file is not a video, has no frames, or breaks off.
+        UnavailableError: the disk or the machine failed for now.
     """
     import av
 
     remedy = "use a whole video file (MP4, MOV, MKV or WebM)."
     count, first_s, last_s = 0, 0.0, 0.0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:  # a title need not be UTF-8
             if not container.streams.video:
                 raise DataError(f"{path} holds no video stream", remedy)
             stream = container.streams.video[0]
@@ -91,11 +94,31 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
                 yield index, time_s, resize_frame(np.ascontiguousarray(rgb), width, height)
             cut_short = count and _ends_early(container, count, last_s - first_s)
     except (av.error.FFmpegError, OSError) as error:
+        if _is_passing(error, path):
+            raise UnavailableError(f"{path} cannot be read: {error}", "see to the disk, then run it again.") from error
         raise DataError(f"{path} cannot be decoded after frame {count}: {error}", remedy) from None
     if not count:
         raise DataError(f"{path} holds no frames", remedy)
     if cut_short:
         raise DataError(f"{path} is cut short: it ends after {last_s - first_s:.1f} s", remedy)
+
+
+def _is_passing(error: Exception, path: Path) -> bool:
+    """Whether a fault is that of the disk or the machine, and none of the video."""
+    code = getattr(error, "errno", None)
+    if code not in (errno.EIO, errno.ENOMEM):
+        return code in PASSING_FAULTS
+    # FFmpeg says these of broken files, too, which break off or state absurd sizes: a trial tells which it is
+    try:
+        if code == errno.ENOMEM:
+            np.empty(TRIAL_BYTES, np.uint8)
+        else:
+            with path.open("rb") as file:
+                while file.read(1 << 20):
+                    pass
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def _ends_early(container: "InputContainer", count: int, length_s: float) -> bool:

@@ -5,6 +5,7 @@ skips most of the inverse transform: entropy decoding, which nobody can skip, is
 NumPy and Pillow, because it travels inside the served model.
 """
 
+import errno
 import struct
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,8 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pageflip.errors import DataError
+from pageflip.errors import DataError, UnavailableError
 
+# These come of the disk, the network or the machine's load, and say nothing about the picture.
+PASSING_FAULTS = {
+    getattr(errno, name) for name in ("EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "ETIMEDOUT")
+}
 HASH_SIDE = 8
 HASH_INPUT_SIDE = 32
 
@@ -48,6 +53,7 @@ def decode_image(source: bytes | Path, width: int, height: int) -> np.ndarray:
 
     Raises:
         DataError: the picture is corrupt, truncated, or not a picture.
+        UnavailableError: the disk or the machine failed for now.
     """
     return _fit(_open(source, width, height)[0], width, height)
 
@@ -57,6 +63,7 @@ def decode_frame(source: bytes | Path, width: int, height: int) -> DecodedFrame:
 
     Raises:
         DataError: the picture is corrupt, truncated, or not a picture.
+        UnavailableError: the disk or the machine failed for now.
     """
     image, size = _open(source, width, height)
     grey_image = image.convert("L")
@@ -112,6 +119,8 @@ def _open(source: bytes | Path, width: int, height: int) -> tuple[Image.Image, t
     except FileNotFoundError:
         raise DataError(f"there is no file {name}", "check the path.") from None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        if getattr(error, "errno", None) in PASSING_FAULTS:
+            raise UnavailableError(f"{name} cannot be read: {error}", "see to the disk, then run it again.") from error
         raise DataError(f"{name} cannot be decoded: {error}", remedy) from None
     return image, (size[::-1] if turned else size)
 

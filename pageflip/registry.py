@@ -5,7 +5,6 @@ a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its in
 restored still finds its run.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from pageflip import settings
 from pageflip.errors import ConfigError, DataError, UnavailableError
@@ -31,7 +31,7 @@ from pageflip.inference import Predictor
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
-MODEL_FILE, CARD_FILE = "model.onnx", "card.json"
+MODEL_FILE, CARD_FILE, LOCK = "model.onnx", "card.json", "lineage/dvc.lock"
 DEFAULT_MODEL_NAME = "pageflip"
 
 MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a retry will not mend them
@@ -46,15 +46,21 @@ def _explained(function: F) -> F:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
+        except (SQLAlchemyError, OSError) as error:
+            raise _unavailable(error) from error
         except MlflowException as error:
             if error.error_code in MISTAKES:
                 raise ConfigError(f"MLflow refused: {error.message}", "check the name and the version.") from error
-            raise UnavailableError(
-                f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}",
-                "check that the server runs and that MLFLOW_TRACKING_URI is right (`pageflip doctor`).",
-            ) from error
+            raise _unavailable(error) from error
 
     return wrapper  # type: ignore[return-value]
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    return UnavailableError(
+        settings.shown(f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}"),
+        "check that the server runs and that MLFLOW_TRACKING_URI is right (`pageflip doctor`).",
+    )
 
 
 def client() -> MlflowClient:
@@ -129,7 +135,8 @@ class TrainingRun:
         Where MLflow cannot be told, nothing is raised: why the training failed matters more.
         """
         with suppress(MlflowException):
-            self._client.set_terminated(self.run_id, status="FAILED")
+            if self._client.get_run(self.run_id).info.status != "FINISHED":  # an overlapping attempt may have ended it
+                self._client.set_terminated(self.run_id, status="FAILED")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -173,11 +180,20 @@ def log_evaluation(*, weights_sha256: str, metrics: dict[str, float], folder: Pa
 
 @_explained
 def register_version(
-    name: str, package: Path, *, weights_sha256: str, tags: dict[str, str], pip_requirements: list[str]
+    name: str,
+    package: Path,
+    *,
+    weights_sha256: str,
+    tags: dict[str, str],
+    pip_requirements: list[str],
+    lock: str = "",
 ) -> str:
     """Register the package (model.onnx and card.json) as a pyfunc under the alias `candidate`.
 
     The same ONNX file is registered once: a second call finds its version.
+
+    Args:
+        lock: the dvc.lock entries of the stages that it is made of, as text.
 
     Returns:
         The version.
@@ -189,12 +205,12 @@ def register_version(
         run_id = _run_of_weights(mlflow_client, weights_sha256)
         info = _log_pyfunc(name, package, run_id, pip_requirements)
         version = str(info.registered_model_version)
-        for key, value in {**tags, ARTIFACT: digest, WEIGHTS: weights_sha256}.items():
-            mlflow_client.set_model_version_tag(name, version, key, value)
+        if lock:
+            mlflow_client.log_text(run_id, lock, LOCK)
         mlflow_client.set_tag(run_id, "pageflip.model_version", version)
-        lock = Path("dvc.lock")
-        if lock.exists():
-            mlflow_client.log_artifact(run_id, str(lock), "lineage")
+        # the digest comes last: a version whose registration was cut short is not found, and is registered anew
+        for key, value in {**tags, WEIGHTS: weights_sha256, ARTIFACT: digest}.items():
+            mlflow_client.set_model_version_tag(name, version, key, value)
     mlflow_client.set_registered_model_alias(name, CANDIDATE, version)
     return version
 
@@ -248,9 +264,9 @@ def promote_version(name: str, version: str, *, why: str) -> None:
     mlflow_client = client()
     before = get_version(name, CHAMPION)
     mlflow_client.set_model_version_tag(name, version, "pageflip.promotion", why)
-    mlflow_client.set_registered_model_alias(name, CHAMPION, version)
-    if before is not None and str(before.version) != version:
+    if before is not None and str(before.version) != version:  # first: cut short here, the way back is still known
         mlflow_client.set_registered_model_alias(name, PREVIOUS, str(before.version))
+    mlflow_client.set_registered_model_alias(name, CHAMPION, version)
 
 
 @_explained
@@ -279,9 +295,8 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         remedy = (
             "run `make run` or `dvc repro` to train and promote one" if model == CHAMPION else "see `pageflip doctor`"
         )
-        raise ConfigError(
-            f"the model {name} has no version or alias {model!r} in {settings.tracking_uri()}", f"{remedy}."
-        )
+        place = settings.shown(settings.tracking_uri())
+        raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", f"{remedy}.")
     with _downloaded(version) as folder:
         path = folder / MODEL_FILE
         if not path.is_file():
@@ -313,11 +328,6 @@ def _downloaded(version: ModelVersion) -> Iterator[Path]:
                 f"the files of {uri} cannot be fetched: {error}", "check the artifact store of the MLflow server."
             ) from error
         yield Path(local)
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """The model card beside an exported model."""
-    return json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
 
 
 @_explained

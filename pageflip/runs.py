@@ -16,18 +16,19 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from pageflip import settings, storage
 from pageflip.console import OUTCOME_VARIABLE
 from pageflip.errors import ConfigError, DataError, PageflipError, UnavailableError
+from pageflip.files import temporary_folder
 from pageflip.versions import git_revision
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
     entries = run.lock_entries()
     before = Path.cwd()
     environment = _stage_environment(inputs)
-    with _temporary_folder(settings.home() / "work") as folder:
+    with temporary_folder(settings.home() / "work", "stage.") as folder:
         for name in CODE:
             shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(project / "dvc.yaml", folder)
@@ -197,21 +198,6 @@ def _stage_environment(inputs: dict[str, str]) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder named by this process; those of processes that were killed are removed on the way."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.iterdir():
-        owner = old.name.split(".")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}.", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write_dvc_config(folder: Path, project: Path) -> None:
     """A DVC configuration without git, with the project's default remote (or PAGEFLIP_REMOTE) and its cache."""
     from dvc.config import Config
@@ -220,8 +206,11 @@ def _write_dvc_config(folder: Path, project: Path) -> None:
     theirs = Config(str(project / ".dvc"), validate=True)
     name = theirs["core"].get("remote", "store")
     remote = dict(theirs["remote"].get(name, {}))
-    if os.environ.get("PAGEFLIP_REMOTE"):
-        remote["url"] = os.environ["PAGEFLIP_REMOTE"]
+    given = os.environ.get("PAGEFLIP_REMOTE")
+    if given:
+        # the project's options (credentials, an end point) hold for an address of the same kind only
+        same_kind = urlsplit(given).scheme == urlsplit(str(remote.get("url", ""))).scheme
+        remote = (remote if same_kind else {}) | {"url": given}
     if not remote.get("url"):
         raise ConfigError("no DVC remote is configured", "set PAGEFLIP_REMOTE, or `dvc remote add --default NAME URL`.")
     ours = Config(str(folder / ".dvc"), validate=False)
@@ -342,8 +331,8 @@ def _reproduce(repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bo
         if Path(KEPT_ON_FAILURE).is_dir():
             kept = f"; its reports are kept at {run.keep_failed(stage.addressing, Path(KEPT_ON_FAILURE))}"
         failure = PageflipError(f"stage {stage.addressing} failed{kept}", "the reason stands above.")
-        # without an outcome the command was killed or could not start: a retry may help
-        failure.exit_code = int(outcome.read_text()) if outcome.exists() else 1
+        # without an outcome the command was killed; after a good one DVC failed to keep the results: a retry may help
+        failure.exit_code = (int(outcome.read_text()) if outcome.exists() else 0) or 1
         raise failure from error
     finally:
         os.environ.pop(OUTCOME_VARIABLE)

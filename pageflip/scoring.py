@@ -5,9 +5,10 @@
     RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
     RESULTS/ledger/                  see pageflip.uploads.Ledger
 
-An upload that cannot be scored goes into quarantine and is not tried again until it changes, or its folder there is
-removed. Everything published depends on the upload and the model alone, except `result.json` and `reason.json`, which
-also say when and in which run.
+An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
+until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
+model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
+the same bytes.
 """
 
 import datetime
@@ -30,7 +31,7 @@ from pageflip.frames import LABELS
 from pageflip.inference import iter_video
 from pageflip.pixels import decode_image
 from pageflip.storage import join
-from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, Ledger, LocalFile, Upload
+from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, UNKNOWN, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"
 BATCH = 64
@@ -130,9 +131,11 @@ def score_upload(
     name = upload.name if upload else uploads.printable(url.rsplit("/", 1)[-1])
     if upload is None or upload.fingerprint != fingerprint:
         return Outcome(name, CHANGED if upload else GONE)
+    if upload.error:
+        return Outcome(name, UNREADABLE, reason=upload.error)
     try:
-        with uploads.fetched(upload) as files:
-            return _score(upload, files, predictor, results_url, ledger, run)
+        with uploads.fetched(upload) as files, ledger.attempt(upload) as lost:
+            return _score(upload, files, predictor, results_url, ledger, run, hopeless=lost >= MOST_ATTEMPTS)
     except FileNotFoundError:
         return Outcome(name, GONE)
     except OSError as error:
@@ -140,7 +143,14 @@ def score_upload(
 
 
 def _score(
-    upload: Upload, files: list[LocalFile], predictor: Predicts, results_url: str, ledger: Ledger, run: str
+    upload: Upload,
+    files: list[LocalFile],
+    predictor: Predicts,
+    results_url: str,
+    ledger: Ledger,
+    run: str,
+    *,
+    hopeless: bool,
 ) -> Outcome:
     try:
         sha256 = uploads.content_sha256(upload.kind, files)
@@ -152,7 +162,10 @@ def _score(
         with storage.staging_folder(target) as staging:
             prepared = staging / "result"
             prepared.mkdir()
-            reason = _prepare(upload, files, sha256, prepared, predictor, run)
+            if hopeless:
+                reason = f"scoring it ended the process {MOST_ATTEMPTS} times"
+            else:
+                reason = _prepare(upload, files, sha256, prepared, predictor, run)
             now = uploads.look_again(upload.url, upload.kind)
             if now is None or now.fingerprint != upload.fingerprint:  # so that what was read was not the upload
                 return Outcome(upload.name, CHANGED if now else GONE)
@@ -340,14 +353,20 @@ def quarantine_url(results_url: str, sha256: str) -> str:
 def publish_index(results_url: str, model_name: str, model_version: str, outcomes: list[dict[str, Any]]) -> str:
     """Write the page over all results of a model version, the newest first, and return its address.
 
+    A page that is newer than every result stays when there is nothing to add.
+
     Args:
         outcomes: of the run that has just ended; those in quarantine or left are shown with their reason.
     """
     folder = version_url(results_url, model_name, model_version)
-    markers = [file.url for file in storage.list_files(folder) if file.name.endswith("/" + RESULT)]
-    results = [json.loads(content) for content in storage.read_many(markers)]
-    results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
     address = join(folder, "index.html")
+    files = storage.list_files(folder)
+    markers = [file for file in files if file.name.endswith("/" + RESULT)]
+    pages = [file.changed for file in files if file.name == "index.html"]
+    if pages and not outcomes and all(marker.changed < pages[0] for marker in markers):
+        return address
+    results = [json.loads(content) for content in storage.read_many(marker.url for marker in markers)]
+    results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
     problems = [outcome for outcome in outcomes if outcome["status"] not in (SCORED, ALREADY)]
     page = _render(
         "scoring_index.html.j2",

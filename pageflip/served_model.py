@@ -5,6 +5,8 @@ it imports, so that pixels match training to the bit.
 """
 
 import base64
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 
+from pageflip.errors import DataError
 from pageflip.inference import Predictor
 from pageflip.pixels import decode_image
 
@@ -43,8 +46,17 @@ class FlipModel(mlflow.pyfunc.PythonModel):
     """Probability and label of each picture."""
 
     def load_context(self, context: Any) -> None:
-        """Load the ONNX file of the version."""
-        self.predictor = Predictor.load(Path(context.artifacts["model"]))
+        """Load the ONNX file of the version, if it is the one that its card names.
+
+        Raises:
+            DataError: it is not.
+        """
+        model = Path(context.artifacts["model"])
+        expected = json.loads(Path(context.artifacts["card"]).read_text(encoding="utf-8"))["artifact_sha256"]
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        if digest != expected:
+            raise DataError(f"{model} has the SHA-256 {digest}, its card names {expected}", "do not serve it.")
+        self.predictor = Predictor.load(model)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
         """`image` (JPEG or PNG bytes, or their base64 text) -> `probability` of flip and `label`."""

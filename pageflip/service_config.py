@@ -12,6 +12,7 @@ import re
 import secrets
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,9 @@ def load_keys(where: Places) -> dict[str, str]:
         }
         _write_private(path, keys)
     keys = json.loads(path.read_text(encoding="utf-8"))
-    if not where.password_file.exists():
-        _write_private(where.password_file, {USER: keys["password"]})
+    known = json.loads(where.password_file.read_text(encoding="utf-8")) if where.password_file.exists() else {}
+    if USER not in known:
+        _write_private(where.password_file, {**known, USER: keys["password"]})
     return keys
 
 
@@ -127,9 +129,15 @@ def password(where: Places) -> str:
 
 
 def _write_private(path: Path, content: Mapping[str, str]) -> None:
+    """Write a file for its owner's eyes only, through a temporary one: a killed command leaves no half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(content, file)
+    number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def environment(where: Places, airflow_port: int, mlflow_url: str | None, extra: Mapping[str, str]) -> dict[str, str]:
@@ -150,9 +158,22 @@ def environment(where: Places, airflow_port: int, mlflow_url: str | None, extra:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else the server takes 27 s and 1.9 GB
     }
     own["no_proxy"] = own["NO_PROXY"]
+    # tasks run in other folders than the one in which a relative address was given
+    addresses = {
+        "PAGEFLIP_REMOTE": _remote,
+        "PAGEFLIP_RESULTS": settings.results_url,
+        "PAGEFLIP_UPLOADS": settings.uploads_url,
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+    }
+    own |= {variable: address() for variable, address in addresses.items() if os.environ.get(variable)}
     if mlflow_url:
         own["MLFLOW_TRACKING_URI"] = mlflow_url
     return {**outside, **own, **_airflow_settings(where, airflow_port), **extra}
+
+
+def _remote() -> str:
+    given = os.environ["PAGEFLIP_REMOTE"]
+    return given if "://" in given else str(Path(given).expanduser().absolute())
 
 
 def _airflow_settings(where: Places, port: int) -> dict[str, str]:
@@ -166,6 +187,7 @@ def _airflow_settings(where: Places, port: int) -> dict[str, str]:
         "CORE__LOAD_EXAMPLES": False,
         "CORE__PARALLELISM": min(4, max(2, os.cpu_count() or 2)),  # one process waits for each slot
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": where.password_file,
         "CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
         "API__BASE_URL": url,
         "API__HOST": HOST,
@@ -179,8 +201,8 @@ def _airflow_settings(where: Places, port: int) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__ENABLE_HEALTH_CHECK": False,
     }
-    # a setting that the user gave in the environment stays, but for the addresses and secrets, which must agree
-    fixed = ("CORE__EXECUTION_API", "API", "CORE__FERNET", "CORE__DAGS_FOLDER")
+    # a setting that the user gave in the environment stays, but for addresses, log-in and secrets, which must agree
+    fixed = ("CORE__EXECUTION_API", "API", "CORE__FERNET", "CORE__DAGS_FOLDER", "CORE__SIMPLE_AUTH_MANAGER")
     return {
         "AIRFLOW_HOME": str(where.airflow_home),
         **{

@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -11,15 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
 
-from pageflip import service_config
+from pageflip import service_config, settings
 from pageflip.errors import ConfigError, UnavailableError
 from pageflip.files import write_json
 from pageflip.service_config import HOST, MARK, Places
@@ -31,6 +33,7 @@ STOP_SECONDS = 120.0
 KILL_SECONDS = 5.0
 TAIL_LINES = 25
 POLL_SECONDS = 0.5
+CLOCK_SECONDS = 5.0  # by how much the times of files and processes may disagree
 
 Report = Callable[[str], None]
 
@@ -61,8 +64,21 @@ def find_running() -> Running | None:
     where = service_config.places()
     if _supervisor(where) is None or not where.state.exists():
         return None
-    state = json.loads(where.state.read_text(encoding="utf-8"))
+    state = _state(where)
     return _running(where, state["airflow_url"], state["mlflow_url"])
+
+
+def addresses() -> tuple[str, str]:
+    """Where the pages of Airflow and MLflow are, or will be once `up` has been called without arguments."""
+    running = find_running()
+    found = running if running is not None and _state(service_config.places())["owner"] == "user" else None
+    airflow = os.environ.get("PAGEFLIP_AIRFLOW_PORT") or AIRFLOW_PORT
+    mlflow = os.environ.get("PAGEFLIP_MLFLOW_PORT") or MLFLOW_PORT
+    elsewhere = settings.shown(os.environ.get("MLFLOW_TRACKING_URI") or "")
+    return (
+        found.airflow_url if found else f"http://{HOST}:{airflow}",
+        (found.mlflow_url if found else None) or elsewhere or f"http://{HOST}:{mlflow}",
+    )
 
 
 def up(
@@ -83,29 +99,20 @@ def up(
         report: takes each line of progress.
 
     Raises:
-        ConfigError: a port is taken, or the orchestrator environment is missing.
+        ConfigError: a port is taken, the orchestrator environment is missing, or a job runs its own services.
         UnavailableError: a service did not become healthy; nothing is left running.
     """
     where = service_config.places()
     with _lock(where):
-        if (found := find_running()) is not None:
-            report("The services are up already.")
-            if with_mlflow and found.mlflow_url is None:
-                report("They were started without the MLflow server: run `make down` and `make up` to have it too.")
-            return found
-        airflow_port = _free(airflow_port, "PAGEFLIP_AIRFLOW_PORT", AIRFLOW_PORT, "--airflow-port", "Airflow")
-        elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
-        if with_mlflow and elsewhere:
-            report(f"MLFLOW_TRACKING_URI is set: using {elsewhere}, and starting no MLflow server here.")
-        if with_mlflow and not elsewhere:
-            mlflow_port = _free(mlflow_port, "PAGEFLIP_MLFLOW_PORT", MLFLOW_PORT, "--mlflow-port", "MLflow")
-        else:
-            mlflow_port = None
-        try:
-            return _start(where, airflow_port, mlflow_port, extra or {}, report)
-        except BaseException:
-            _stop(where, lambda line: None)
-            raise
+        found = _found(where)
+        if found is None:
+            return _start_clean(where, airflow_port, mlflow_port, with_mlflow, extra or {}, report)
+        if _state(where)["owner"] == "job":
+            raise ConfigError("the main job runs its own Airflow", "wait for it.")
+        report("The services are up already.")
+        if with_mlflow and found.mlflow_url is None:
+            report("They were started without the MLflow server: run `make down` and `make up` to have it too.")
+        return found
 
 
 def down(report: Report = print) -> bool:
@@ -138,20 +145,72 @@ def status() -> list[Status]:
 @contextmanager
 def airflow_for_a_job(extra: Mapping[str, str], report: Report = print) -> Iterator[Running]:
     """Use the Airflow that is up, or start one on a free port, without MLflow, for as long as the block lasts."""
-    found = find_running()
-    if found is not None:
-        yield found
-        return
+    where = service_config.places()
+    with _lock(where):
+        found = running = _found(where)
+        if running is None:
+            me = psutil.Process()
+            job = {"pid": me.pid, "started": me.create_time()}
+            running = _start_clean(where, _any_port(), None, False, extra, report, job)
     try:
-        yield up(_any_port(), with_mlflow=False, extra=extra, report=report)
+        yield running
     finally:
-        down(report)
+        if found is None:
+            down(report)
+
+
+def _state(where: Places) -> dict[str, Any]:
+    """What `_start` wrote: the addresses, the owner ("user" or "job") and, of a job's, the job's process."""
+    return {"owner": "user", **json.loads(where.state.read_text(encoding="utf-8"))}
+
+
+def _found(where: Places) -> Running | None:
+    """What is up and stays up; when it is nothing, whatever earlier commands and jobs left behind is ended first."""
+    found = find_running()
+    if found is not None and ((state := _state(where))["owner"] == "user" or _job_lives(state["job"])):
+        return found
+    _stop(where, lambda line: None)
+    return None
+
+
+def _job_lives(job: Mapping[str, float]) -> bool:
+    with suppress(psutil.Error):
+        process = psutil.Process(int(job["pid"]))
+        return _alive(process) and abs(process.create_time() - job["started"]) < CLOCK_SECONDS
+    return False
+
+
+def _start_clean(
+    where: Places,
+    airflow_port: int | None,
+    mlflow_port: int | None,
+    with_mlflow: bool,
+    extra: Mapping[str, str],
+    report: Report,
+    job: Mapping[str, float] | None = None,
+) -> Running:
+    """Find the ports and start the services; when that fails, nothing is left running."""
+    airflow_port = _free(airflow_port, "PAGEFLIP_AIRFLOW_PORT", AIRFLOW_PORT, "--airflow-port", "Airflow")
+    elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+    if with_mlflow and elsewhere:
+        report(f"MLFLOW_TRACKING_URI is set: using {settings.shown(elsewhere)}, and starting no MLflow server here.")
+    if with_mlflow and not elsewhere:
+        mlflow_port = _free(mlflow_port, "PAGEFLIP_MLFLOW_PORT", MLFLOW_PORT, "--mlflow-port", "MLflow")
+    else:
+        mlflow_port = None
+    try:
+        running = _start(where, airflow_port, mlflow_port, extra, report)
+        urls = {"airflow_url": running.airflow_url, "mlflow_url": running.mlflow_url}
+        write_json(where.state, {**urls, "owner": "job", "job": job} if job else {**urls, "owner": "user"})
+    except BaseException:
+        _stop(where, lambda line: None)
+        raise
+    return running
 
 
 def _start(
     where: Places, airflow_port: int, mlflow_port: int | None, extra: Mapping[str, str], report: Report
 ) -> Running:
-    _stop(where, lambda line: None)  # what an earlier supervisor that was killed left behind
     airflow_url = f"http://{HOST}:{airflow_port}"
     mlflow_url = f"http://{HOST}:{mlflow_port}" if mlflow_port else None
     env = service_config.environment(where, airflow_port, mlflow_url, extra)
@@ -163,7 +222,6 @@ def _start(
     if done.returncode != 0:
         raise UnavailableError(f"supervisord did not start: {done.stdout}{done.stderr}", f"look at {where.config}.")
     _await_health(where, airflow_url, mlflow_url, report)
-    write_json(where.state, {"airflow_url": airflow_url, "mlflow_url": mlflow_url})
     return _running(where, airflow_url, mlflow_url)
 
 
@@ -179,12 +237,15 @@ def _running(where: Places, airflow_url: str, mlflow_url: str | None) -> Running
 
 
 def _migrate(where: Places, env: Mapping[str, str], report: Report) -> None:
-    """Bring Airflow's database to its version's schema; skipped when that was done before."""
+    """Bring Airflow's database to its version's schema; skipped when that was done to this one before."""
     version = "".join(
         p.name for p in where.project.glob(".venv-airflow/lib/*/site-packages/apache_airflow-*.dist-info")
     )
+    address = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    done = f"{version} {hashlib.sha256(address.encode()).hexdigest()}"
     mark = where.airflow_home / "migrated"
-    if (where.airflow_home / "airflow.db").exists() and mark.exists() and mark.read_text(encoding="utf-8") == version:
+    lost = address.startswith(settings.SQLITE) and not Path(address.removeprefix(settings.SQLITE)).exists()
+    if not lost and mark.exists() and mark.read_text(encoding="utf-8") == done:
         return
     report("Preparing Airflow's database")
     log = where.logs / "db-migrate.log"
@@ -193,7 +254,7 @@ def _migrate(where: Places, env: Mapping[str, str], report: Report) -> None:
         code = subprocess.run(command, env=env, stdout=file, stderr=file, cwd=where.project, check=False).returncode
     if code != 0:
         raise UnavailableError(f"`airflow db migrate` failed; its last lines:\n{_tail(log)}", f"read {log}.")
-    mark.write_text(version, encoding="utf-8")
+    mark.write_text(done, encoding="utf-8")
 
 
 def _await_health(where: Places, airflow_url: str, mlflow_url: str | None, report: Report) -> None:
@@ -313,12 +374,12 @@ def _stop(where: Places, report: Report) -> bool:
         return False
     if supervisor is not None:
         report(f"Stopping {len(processes)} processes")
-        supervisor.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs([supervisor], timeout=STOP_SECONDS)
-        if alive:
-            report("The supervisor does not end by itself; killing it")
-            supervisor.kill()
-            supervisor.wait(KILL_SECONDS)
+        with suppress(psutil.Error):
+            supervisor.send_signal(signal.SIGTERM)
+            if _wait([supervisor], STOP_SECONDS):
+                report("The supervisor does not end by itself; killing it")
+                supervisor.kill()
+                _wait([supervisor], KILL_SECONDS)
     _end_strays(where, processes, report)
     where.state.unlink(missing_ok=True)
     where.pidfile.unlink(missing_ok=True)
@@ -334,10 +395,18 @@ def _end_strays(where: Places, processes: set[psutil.Process], report: Report) -
         for process in alive:
             with suppress(psutil.Error):
                 act(process)
-        psutil.wait_procs(alive, timeout=KILL_SECONDS)
+        _wait(alive, KILL_SECONDS)
     alive = [process.pid for process in processes | _processes(where) if _alive(process)]
     if alive:
         raise UnavailableError(f"these processes cannot be ended: {alive}", "look at them with `ps`.")
+
+
+def _wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for the processes to end, up to `seconds`; those that live on. A zombie, left by its parent, does not."""
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in processes if _alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return alive
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -355,21 +424,47 @@ def _processes(where: Places) -> set[psutil.Process]:
     found, session = set(), _session(where)
     supervisor = _supervisor(where)
     if supervisor is not None:
-        found |= {supervisor, *supervisor.children(recursive=True)}
+        found.add(supervisor)
+        with suppress(psutil.Error):
+            found.update(supervisor.children(recursive=True))
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            in_session = session is not None and os.getsid(process.pid) == session
-            if in_session or process.environ().get(MARK) == str(where.folder):
+            if _in_session(process, session) or process.environ().get(MARK) == str(where.folder):
                 found.add(process)
     return {process for process in found if _alive(process) and process.pid != os.getpid()}
 
 
-def _session(where: Places) -> int | None:
-    """The id of supervisord's session: its own, or that of a dead one, unless another process has taken the number."""
+@dataclass(frozen=True)
+class _Session:
+    """A session that supervisord made, and when (seconds since 1970)."""
+
+    number: int
+    started: float
+
+
+def _session(where: Places) -> _Session | None:
+    """supervisord's session: its own, or that of a dead one, unless the number may be another's by now."""
     with suppress(OSError, ValueError):
-        number = int(where.pidfile.read_text(encoding="utf-8"))
-        return number if _supervisor(where) is not None or not psutil.pid_exists(number) else None
+        number, written = int(where.pidfile.read_text(encoding="utf-8")), where.pidfile.stat().st_mtime
+        if written < psutil.boot_time() or (_supervisor(where) is None and _taken(number)):
+            return None
+        return _Session(number, written)
     return None
+
+
+def _taken(number: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _in_session(process: psutil.Process, session: _Session | None) -> bool:
+    return (
+        session is not None
+        and os.getsid(process.pid) == session.number
+        and process.create_time() >= session.started - CLOCK_SECONDS
+        and process.uids().real == os.getuid()
+    )
 
 
 def _tail(path: Path) -> str:

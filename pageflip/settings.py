@@ -14,9 +14,12 @@ Addresses are folders, file:// or s3:// (with AWS_ENDPOINT_URL for any S3 server
 """
 
 import os
+import re
 from pathlib import Path
 
 from pageflip.errors import ConfigError
+
+SQLITE = "sqlite:///"
 
 
 def project_root() -> Path:
@@ -43,22 +46,36 @@ def home() -> Path:
 
 def store_url() -> str:
     """The run store's address."""
-    return os.environ.get("PAGEFLIP_STORE") or str(home() / "runs")
+    return _address("PAGEFLIP_STORE") or str(home() / "runs")
 
 
 def uploads_url() -> str:
     """The address where uploads arrive."""
-    return os.environ.get("PAGEFLIP_UPLOADS") or str(home() / "uploads")
+    return _address("PAGEFLIP_UPLOADS") or str(home() / "uploads")
 
 
 def results_url() -> str:
     """The address where scores are published."""
-    return os.environ.get("PAGEFLIP_RESULTS") or str(home() / "results")
+    return _address("PAGEFLIP_RESULTS") or str(home() / "results")
 
 
 def tracking_uri() -> str:
     """MLflow's tracking (and registry) address."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if given and given.startswith(SQLITE):
+        return SQLITE + str(Path(given.removeprefix(SQLITE)).absolute())
+    return given or f"{SQLITE}{home() / 'mlflow.db'}"
+
+
+def shown(text: str) -> str:
+    """A text for messages and logs: passwords in the addresses that it holds are blanked."""
+    return re.sub(r"(://[^/@:\s]*):[^/@\s]+@", r"\1:***@", text)
+
+
+def _address(variable: str) -> str | None:
+    """An address from the environment; a relative folder made absolute, since stages run in folders of their own."""
+    given = os.environ.get(variable)
+    return given if not given or "://" in given else str(Path(given).expanduser().absolute())
 
 
 def experiment_name() -> str:

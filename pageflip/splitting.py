@@ -6,6 +6,7 @@ stand on one side.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pageflip.params import Shares
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
+MOST_FOLDS = 12  # a share is met as the nearest fraction with at most this denominator
 ASSIGNMENT_FILE, LEAKS_FILE = "assignment.parquet", "leaks.json"
 PAIRS_AT_ONCE = 2**23  # of hashes compared in one step: 64 MiB
 
@@ -88,19 +90,19 @@ def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bi
 
     Returns:
         A dict with `leaks` (whether anything does), `groups_on_two_sides` (names), `clips_on_two_sides` (count),
-        `near_duplicates_across` (frames of val and test whose nearest training frame is at most
+        `near_duplicates_across` (frames of val near train, or of test near train or val: at most
         `near_duplicate_bits` away) and `nearest_distance` (per part: minimum, median and histogram of the Hamming
-        distances, in bits, to the nearest training frame).
+        distances, in bits, to the nearest frame of those).
     """
     used = assignment[assignment["part"] != UNUSED]
     sides = used.groupby("group")["part"].nunique()
     clips = int((used.groupby("clip")["part"].nunique() > 1).sum())
     hashes = index["phash"].to_numpy()
-    train = hashes[used.loc[used["part"] == "train", "row"]]
     nearest, near = {}, 0
-    for part in ("val", "test"):
+    for part, others in (("val", ["train"]), ("test", ["train", "val"])):
+        seen = hashes[used.loc[used["part"].isin(others), "row"]]
         rows = used.loc[used["part"] == part, "row"].to_numpy()
-        distance = np.concatenate([block.min(axis=1) for block in _distances(hashes[rows], train)])
+        distance = np.concatenate([block.min(axis=1) for block in _distances(hashes[rows], seen)])
         near += int((distance <= near_duplicate_bits).sum())
         nearest[part] = {
             "min": int(distance.min()),
@@ -150,17 +152,25 @@ def _grouped_parts(table: pd.DataFrame, shares: Shares, seed: int) -> np.ndarray
 
 def _draw(table: pd.DataFrame, share: float, seed: int, part: str) -> np.ndarray:
     """Mark about `share` of the rows, in whole groups and stratified by label: a boolean mask [N]."""
-    folds = max(2, round(1 / share))
+    fraction = Fraction(share).limit_denominator(MOST_FOLDS)
+    joined, folds = fraction.numerator, fraction.denominator
     per_label = table.groupby("label")["group"].nunique()
     rarest = table["label"].value_counts().min()  # StratifiedGroupKFold wants a frame of each label for each fold
-    if len(per_label) < 2 or table["group"].nunique() < folds or per_label.min() < 2 or rarest < folds:
+    if (
+        not 0 < joined < folds
+        or len(per_label) < 2
+        or table["group"].nunique() < folds
+        or per_label.min() < 2
+        or rarest < folds
+    ):
         raise DataError(
             f"{table['group'].nunique()} groups ({_counts(per_label)}) are too few to draw {share:.0%} of the frames "
             f"for the part {part}",
             "add clips; or set a larger share in split.shares, split.unit: clip, or fewer split.near_duplicate_bits.",
         )
     folding = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    candidates = [chosen for _, chosen in folding.split(table, table["label"], table["group"])]
+    parts = [chosen for _, chosen in folding.split(table, table["label"], table["group"])]
+    candidates = [np.concatenate([parts[(first + i) % folds] for i in range(joined)]) for first in range(folds)]
     whole = (table["label"] == LABELS[1]).mean()
 
     def distance(chosen: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import contextlib
 import mimetypes
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO
 from pageflip.errors import ConfigError, PageflipError, UnavailableError
 
 TEMPORARY = ".pageflip-tmp-"  # names that begin so are half-written and never listed
+DISK_FOLDER = "lost+found"  # stands at the top of a disk, and is nobody's
 TEMPORARY_LIVES_S = 86_400  # after that, a temporary folder belongs to nobody
 S3_CONFIG = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 3}}
 
@@ -33,6 +35,7 @@ class StoredFile:
         size: bytes.
         fingerprint: changes whenever the file does; cheap (no contents are read).
         changed: when it last changed, in seconds since 1970.
+        error: why it cannot be read, as far as listing shows; it may then be a folder. Empty when nothing is known.
     """
 
     url: str
@@ -40,6 +43,7 @@ class StoredFile:
     size: int
     fingerprint: str
     changed: float
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,17 @@ def folder_exists(url: str) -> bool:
     return True
 
 
-def list_files(url: str) -> list[StoredFile]:
+def list_files(url: str, *, tolerant: bool = False) -> list[StoredFile]:
     """All files below `url`, sorted by name; an empty list where nothing has been written yet.
 
-    Locally, links are followed (a folder is walked once, however many links lead to it).
+    Locally, links are followed (a folder is walked once, however many links lead to it). What cannot be read below
+    `url` is among them with its error; so is `url` itself, by its own name, when `tolerant`.
     """
     path = local_path(url)
     with _explained(url):
-        found = list(_list_s3(url) if path is None else _list_local(path, url))
-    return sorted((file for file in found if not file.name.endswith("/")), key=lambda file: file.name)
+        found = list(_list_s3(url) if path is None else _list_local(path, url, tolerant=tolerant))
+    files = [replace(file, name=file.name.rstrip("/")) if file.error else file for file in found]
+    return sorted((file for file in files if not file.name.endswith("/")), key=lambda file: file.name)
 
 
 def list_entries(url: str) -> list[Entry]:
@@ -112,7 +118,9 @@ def list_entries(url: str) -> list[Entry]:
         changed[top] = max(changed.get(top, 0.0), file.changed)
         if separator:
             folders.add(top)
-        if not file.name.endswith("/"):
+        if file.error:
+            inside.append(replace(file, name=rest.rstrip("/") or top))
+        elif not file.name.endswith("/"):
             inside.append(replace(file, name=rest or top))
     return [
         Entry(name, join(url, name), name in folders, changed[name], tuple(sorted(inside, key=lambda file: file.name)))
@@ -121,14 +129,17 @@ def list_entries(url: str) -> list[Entry]:
     ]
 
 
-def look_up(url: str) -> StoredFile | None:
-    """The one file at `url`, with its last part as its name; None when there is none."""
+def look_up(url: str, *, tolerant: bool = False) -> StoredFile | None:
+    """The one file at `url`, with its last part as its name; None when there is none.
+
+    When `tolerant`, a local one that cannot be looked at is returned with its error.
+    """
     path = local_path(url)
     name = url.rstrip("/").rsplit("/", 1)[-1]
     try:
         with _explained(url):
             if path is not None:
-                return _stored(url, name, path.stat()) if path.is_file() else None
+                return _look_up_local(path, url, name, tolerant)
             info = _s3().info(_key(url), refresh=True)
             return _stored_s3(url, name, info) if info["type"] == "file" else None
     except FileNotFoundError:
@@ -261,8 +272,20 @@ def publish_folder(local_dir: Path, url: str, marker_name: str) -> bool:
 # --- local folders
 
 
-def _list_local(top: Path, url: str) -> Iterator[StoredFile]:
-    """Files below `top`; a folder without any gives one entry whose name ends with a slash."""
+def _look_up_local(path: Path, url: str, name: str, tolerant: bool) -> StoredFile | None:
+    try:
+        state = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if not tolerant:
+            raise
+        return _unreadable(url, name, error)
+    return _stored(url, name, state) if stat.S_ISREG(state.st_mode) else None
+
+
+def _list_local(top: Path, url: str, *, tolerant: bool = False) -> Iterator[StoredFile]:
+    """Files below `top`; a folder that has none, or cannot be read, gives one entry whose name ends with a slash."""
     if top.is_file():
         raise UnavailableError(f"{url} is a file", "correct the address: it must be a folder.")
     pending, walked = [(top, "")], set()
@@ -273,6 +296,11 @@ def _list_local(top: Path, url: str) -> Iterator[StoredFile]:
             items = [item for item in os.scandir(folder) if not item.name.startswith(TEMPORARY)]
         except FileNotFoundError:  # removed meanwhile, or nothing has been written yet
             continue
+        except OSError as error:
+            if not prefix and not tolerant:
+                raise
+            yield _unreadable(join(url, prefix) if prefix else url, prefix or top.name, error)
+            continue
         if identity in walked:
             continue
         walked.add(identity)
@@ -280,11 +308,22 @@ def _list_local(top: Path, url: str) -> Iterator[StoredFile]:
             yield StoredFile(join(url, prefix), prefix, 0, "", folder.stat().st_mtime)
         for item in items:
             name = prefix + item.name
-            if item.is_dir():
-                pending.append((Path(item.path), name + "/"))
+            if name == DISK_FOLDER:
                 continue
-            with contextlib.suppress(FileNotFoundError):
-                yield _stored(join(url, name), name, os.stat(item.path))
+            try:
+                if item.is_dir():
+                    pending.append((Path(item.path), name + "/"))
+                else:
+                    yield _stored(join(url, name), name, os.stat(item.path))
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # among them a link that leads to itself
+                yield _unreadable(join(url, name), name, error)
+
+
+def _unreadable(url: str, name: str, error: OSError) -> StoredFile:
+    """An entry for what cannot be read; its fingerprint changes once it can."""
+    return StoredFile(url, name, 0, f"unreadable-{error.errno}", 0.0, error.strerror or str(error))
 
 
 def _stored(url: str, name: str, state: os.stat_result) -> StoredFile:

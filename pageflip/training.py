@@ -4,9 +4,12 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
+import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import lightning
@@ -25,6 +28,12 @@ from pageflip.transforms import for_evaluation, for_training
 EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring runs and epochs apart
 WARM_UP_SHARE = 0.1
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
+LAST = "last.ckpt"
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",  # see _loader
+    "Checkpoint directory .* exists and is not empty.*",  # so that a killed run goes on
+    ".*LeafSpec.*",  # Lightning's own use of torch
+)
 
 
 class PackRows(Dataset):
@@ -68,21 +77,23 @@ class FlipModule(lightning.LightningModule):
         self.network, self.fit_params, self.augment, self.seed, self.on_epoch = network, fit, augment, seed, on_epoch
         self.loss = nn.BCEWithLogitsLoss()
         self.history: list[dict[str, float]] = []
+        self.best_rank, self.best_epoch = -math.inf, 0
+        self.best_state: dict[str, Tensor] | None = None
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW, and a cosine schedule with warm-up (one-cycle, Smith 2018) stepped per batch."""
+        """AdamW, and a cosine schedule with warm-up stepped per batch."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.fit_params.learning_rate, weight_decay=self.fit_params.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.fit_params.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=WARM_UP_SHARE,
-            cycle_momentum=False,
-        )
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_warm_up_and_cosine, total=total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        stopper = self.trainer.early_stopping_callback
+        if stopper.wait_count >= stopper.patience:  # it had stopped; Lightning restores the count and not the decision
+            self.trainer.should_stop = True
 
     def on_train_epoch_start(self) -> None:
         self.generator = torch.Generator(device=self.device)
@@ -114,8 +125,17 @@ class FlipModule(lightning.LightningModule):
         hits = (called & flips).sum()
         f1 = float(2 * hits / (called.sum() + flips.sum()).clamp(min=1))  # over all frames at once
         val_loss = float(self.loss(logits, targets))
+        if not math.isfinite(val_loss):
+            raise ConfigError(
+                f"the training diverged: the validation loss of epoch {self.current_epoch} is {val_loss}",
+                f"set train.fit.learning_rate below {self.fit_params.learning_rate:g}.",
+            )
         # F1 decides; among epochs of equal F1, common on small validation sets, the loss does
-        self.log(MONITOR, f1 - LOSS_WEIGHT * min(val_loss, 1.0))
+        rank = f1 - LOSS_WEIGHT * min(val_loss, 1.0)
+        self.log(MONITOR, rank)
+        if rank > self.best_rank:
+            self.best_rank, self.best_epoch = rank, self.current_epoch
+            self.best_state = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
         record = {
             "epoch": self.current_epoch,
             "train_loss": float(torch.stack(self._losses).mean()),
@@ -128,9 +148,12 @@ class FlipModule(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        checkpoint["best"] = {"rank": self.best_rank, "epoch": self.best_epoch, "state": self.best_state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
+        best = checkpoint["best"]
+        self.best_rank, self.best_epoch, self.best_state = best["rank"], best["epoch"], best["state"]
 
 
 def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
@@ -178,15 +201,15 @@ def train_network(
     accelerator = pick_accelerator(fit.accelerator, fit.require_gpu)
     torch.manual_seed(seed)
     module = FlipModule(build_network(name, settings), fit, augment, seed, on_epoch)
-    best = ModelCheckpoint(
-        checkpoints, "best", monitor=MONITOR, mode="max", save_last=True, enable_version_counter=False
-    )
+    resume = _resume_from(checkpoints)
+    # the module carries its best weights, so one checkpoint is all there is to keep
+    keep_last = ModelCheckpoint(checkpoints, LAST.removesuffix(".ckpt"), save_top_k=1, enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=1,
         precision="bf16-mixed" if accelerator == "cuda" else "32-true",
         max_epochs=fit.epochs,
-        callbacks=[EarlyStopping(MONITOR, mode="max", patience=fit.patience, min_delta=1e-5), best],
+        callbacks=[EarlyStopping(MONITOR, mode="max", patience=fit.patience, min_delta=1e-5), keep_last],
         deterministic=True if accelerator == "cpu" else "warn",
         logger=False,
         enable_model_summary=False,
@@ -195,11 +218,13 @@ def train_network(
         log_every_n_steps=1,
     )
     loaders = _loader(frames, train, fit, accelerator, seed), _loader(frames, val, fit, accelerator, None)
-    trainer.fit(module, *loaders, ckpt_path=_resume_from(checkpoints), weights_only=True)
-    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
     network = module.network.cpu()
-    network.load_state_dict({key.removeprefix("network."): value for key, value in saved["state_dict"].items()})
-    return network.eval(), {"epochs": module.history, "best_epoch": saved["epoch"]}
+    network.load_state_dict(module.best_state)
+    return network.eval(), {"epochs": module.history, "best_epoch": module.best_epoch}
 
 
 def delete_checkpoints(checkpoints: str) -> None:
@@ -210,12 +235,28 @@ def delete_checkpoints(checkpoints: str) -> None:
 
 
 def _resume_from(checkpoints: str) -> str | None:
+    """The checkpoint that a killed run of this very training left; one that cannot be read is removed."""
     fs, path = url_to_fs(checkpoints)
-    last = f"{path}/last.ckpt"
+    last = f"{path}/{LAST}"
     if not fs.exists(last):
         return None
+    try:
+        with fs.open(last, "rb") as file:
+            torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a half-written file can fail in any way
+        print(f"train: the checkpoint {last} cannot be read ({error}): starting anew", flush=True)
+        delete_checkpoints(checkpoints)
+        return None
     print(f"train: going on from the checkpoint {last}", flush=True)
-    return fs.unstrip_protocol(last) if fs.protocol not in ("file", ("file", "local")) else last
+    return f"{checkpoints.rstrip('/')}/{LAST}"
+
+
+def _warm_up_and_cosine(step: int, total: int) -> float:
+    """The share of the full learning rate at a step: linear to 1, then half a cosine to 0."""
+    warm_up = max(1, round(WARM_UP_SHARE * total))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
 def _loader(

@@ -30,6 +30,7 @@ from pageflip.data_versions import track_raw
 from pageflip.errors import ConfigError, UnavailableError
 from pageflip.params import load_params
 from pageflip.service_config import Places
+from pageflip.versions import data_version
 
 RUN_PREFIX = "main-job-"
 RETRAIN_SECONDS = 24 * 3600.0
@@ -87,13 +88,37 @@ def _run(where: Places, stack: ExitStack) -> None:
 
 
 def _make_frames(where: Places) -> None:
-    if (where.project / "data" / "raw.dvc").exists():
-        _say("There are frames in data/raw already.")
-        return
-    if (where.project / "data" / "raw").exists():
+    frames = where.project / "data" / "raw"
+    tracked = frames.with_suffix(".dvc").exists()
+    if not frames.exists():
+        if tracked:
+            _say(f"The frames of data version {data_version(where.project)} come from the DVC remote.")
+        else:
+            _pageflip(where, "synthesize", "--out", "data/raw")
+    elif not tracked:
         _say(f"The frames in data/raw are now tracked as data version {track_raw(where.project)}.")
-        return
-    _pageflip(where, "synthesize", "--out", "data/raw")
+    elif _changed(where.project):
+        _say(f"The frames in data/raw have changed: they are now tracked as data version {track_raw(where.project)}.")
+    else:
+        _say(f"There are frames in data/raw already, of data version {data_version(where.project)}.")
+
+
+def _changed(project: Path) -> bool:
+    """Whether data/raw holds something else than data/raw.dvc says.
+
+    Raises:
+        UnavailableError: DVC cannot tell.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(project)) as repo:
+            return bool(repo.status(targets=[str(project / "data" / "raw.dvc")]))
+    except DvcException as error:
+        raise UnavailableError(
+            f"DVC cannot compare data/raw with data/raw.dvc: {error}", "see `dvc status data/raw.dvc`."
+        ) from error
 
 
 def _make_uploads(where: Places) -> None:
@@ -139,7 +164,8 @@ def _show(results: dict[str, Any], clock: Clock, tasks: dict[str, list[TaskState
     console.print(_result_table(results), _time_table(clock, tasks))
     _say(f"Evaluation report  {results['report']}")
     _say(f"Scoring report     {results['scoring']['report']}")
-    _say("`make up` opens the pages of Airflow (http://127.0.0.1:8080) and MLflow (http://127.0.0.1:5000).")
+    airflow, mlflow = services.addresses()
+    _say(f"`make up` opens the pages of Airflow ({airflow}) and MLflow ({mlflow}).")
 
 
 def _result_table(results: dict[str, Any]) -> Table:

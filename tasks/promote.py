@@ -2,10 +2,11 @@
 
     python -m tasks.promote --package models/package \
         --frames data/frames --split data/split --out reports/promotion.json
-    python -m tasks.promote --verify --package models/package --out reports/promotion.json
+    python -m tasks.promote --verify --out reports/promotion.json
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,20 @@ from pageflip.splitting import part_rows, read_assignment
 def main() -> None:
     """Read the sections `promote` and `register`, compare, promote, and write the decision."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--package", type=Path, required=True, help="folder of the exported candidate")
+    parser.add_argument("--package", type=Path, help="folder of the exported candidate")
     parser.add_argument("--frames", type=Path, help="folder of the pack")
     parser.add_argument("--split", type=Path, help="folder of the assignment")
     parser.add_argument("--out", type=Path, required=True, help="file of the decision")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--verify", action="store_true", help="only say whether MLflow has a champion")
+    parser.add_argument("--verify", action="store_true", help="only say whether --out tells of MLflow's champion")
     args = parser.parse_args()
     params = load_params(args.params)
     name = params.register_.model_name
     if args.verify:
-        verify(name)
+        verify(name, args.out)
         return
+    if None in (args.package, args.frames, args.split):
+        parser.error("--package, --frames and --split are needed, except with --verify")
     candidate = candidate_version(name, args.package)
     frames, _ = open_pack(args.frames)
     assignment = read_assignment(args.split)
@@ -44,6 +47,7 @@ def main() -> None:
     if decision["promoted"]:
         registry.promote_version(name, candidate, why=decision["reason"])
     decision |= {"version": candidate, "aliases": registry.aliases(name, candidate)}
+    decision["champion_after"] = champion_number(name)
     write_json(args.out, decision)
     print(f"promote: {'promoted' if decision['promoted'] else 'kept the champion'}: {decision['reason']}")
 
@@ -57,7 +61,8 @@ def candidate_version(name: str, package: Path) -> str:
     version = registry.find_version(name, sha256_of(package / registry.MODEL_FILE))
     if version is None:
         raise UnavailableError(
-            f"MLflow has no version of {name} with the ONNX file in {package}", "run `dvc repro --force register`."
+            f"MLflow has no version of {name} with the ONNX file in {package}",
+            "run `dvc repro --force --single-item register`, and then the same for promote.",
         )
     return version
 
@@ -68,16 +73,15 @@ def decide(
     """Compare candidate and champion on the test part: {promoted, reason, candidate_f1, champion, champion_f1}."""
     rows, target = part_rows(assignment, "test")
     ours = _f1(registry.load_predictor(candidate, name), frames, rows, target)
-    champion = registry.get_version(name, registry.CHAMPION)
+    number = champion_number(name)
     decision = {"promoted": False, "candidate_f1": ours, "champion": None, "champion_f1": None}
     facts = f"version {candidate} has F1 {ours:.4f} on {len(rows)} test frames"
     if protocol == "supplied":
         return decision | {"reason": f"{facts} of the supplied (leaky) split, which proves nothing: never promoted"}
     if ours < min_f1:
         return decision | {"reason": f"{facts}, below promote.min_f1 = {min_f1:g}"}
-    if champion is None:
+    if number is None:
         return decision | {"promoted": True, "reason": f"{facts}, and there was no champion"}
-    number = str(champion.version)
     if number == candidate:
         return decision | {"champion": number, "champion_f1": ours, "reason": f"{facts}, and is the champion already"}
     theirs = _f1(registry.load_predictor(number, name), frames, rows, target)
@@ -97,14 +101,21 @@ def _f1(predictor: Predictor, frames: np.ndarray, rows: np.ndarray, target: np.n
     return float(binary_metrics(target, predictor.predict(frames[rows]), predictor.threshold)["f1"])
 
 
-def verify(name: str) -> None:
-    """Check that there is a champion (a restored stage did not run here).
+def champion_number(name: str) -> str | None:
+    """The version that the alias `champion` points to now; None when it points to none."""
+    champion = registry.get_version(name, registry.CHAMPION)
+    return None if champion is None else str(champion.version)
+
+
+def verify(name: str, out: Path) -> None:
+    """Check that the champion is still the one that the decision left (a restored stage compared nothing here).
 
     Raises:
-        UnavailableError: there is none.
+        UnavailableError: it is another one, or none.
     """
-    if registry.get_version(name, registry.CHAMPION) is None:
-        raise UnavailableError(f"MLflow has no champion of {name}", "run promote again.")
+    left, now = json.loads(out.read_text(encoding="utf-8"))["champion_after"], champion_number(name)
+    if left != now:
+        raise UnavailableError(f"the decision left version {left} as champion, now it is {now}", "run promote again.")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from importlib.metadata import version as release
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from pageflip import registry
 from pageflip.console import run_main
@@ -22,7 +23,7 @@ from pageflip.params import Register, load_params
 from pageflip.splitting import ASSIGNMENT_FILE
 from pageflip.versions import data_version, git_revision
 
-SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow", "av")
+SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")
 
 
@@ -41,6 +42,8 @@ def main() -> None:
     if args.verify:
         verify(args.out, params.register_.model_name)
         return
+    if None in (args.models, args.reports, args.frames, args.split):
+        parser.error("--models, --reports, --frames and --split are needed, except with --verify")
     model = best_model(args.models, args.reports, params.train.models)
     with folder_in_one_piece(args.out) as folder:
         card = export(model, folder, params.register_, args)
@@ -93,19 +96,30 @@ def register(folder: Path, card: dict, name: str, split: str) -> str:
         folder,
         weights_sha256=card["weights_sha256"],
         tags=tags,
+        lock=upstream_lock(Path("dvc.lock")),
         pip_requirements=[f"{package}=={release(package)}" for package in SERVED_REQUIREMENTS],
     )
 
 
+def upstream_lock(path: Path) -> str:
+    """The entries of dvc.lock without those of this stage and what follows, which are of an earlier run."""
+    if not path.exists():
+        return ""
+    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lock["stages"] = {name: entry for name, entry in lock["stages"].items() if name not in ("register", "promote")}
+    return yaml.safe_dump(lock, sort_keys=True)
+
+
 def verify(out: Path, name: str) -> None:
-    """Check that the registry still holds the exported model (a restored stage did not run here).
+    """Check that the registry holds the exported model as its candidate (a restored stage did not run here).
 
     Raises:
         UnavailableError: it does not.
     """
     digest = sha256_of(out / registry.MODEL_FILE)
-    if registry.find_version(name, digest) is None:
-        raise UnavailableError(f"MLflow has no version of {name} with the ONNX file {digest}", "run register again.")
+    candidate = registry.get_version(name, registry.CANDIDATE)
+    if candidate is None or candidate.tags.get(registry.ARTIFACT) != digest:
+        raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ python -m tasks.run_stage train@cnn --run try-1 --store s3://bucket/runs
 
 import argparse
 import os
-import signal
-from types import FrameType
 
 from pageflip import settings
 from pageflip.console import run_main
@@ -23,13 +21,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.store:
         os.environ["PAGEFLIP_STORE"] = args.store
-    signal.signal(signal.SIGTERM, _stop)  # so that the workspace is cleared away
     outcome = run_stage(args.stage, RunStore(settings.store_url(), args.run), settings.project_root())
     print(f"{args.stage}: {'computed' if outcome.ran else 'unchanged, restored'} in {outcome.seconds:.1f} s")
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

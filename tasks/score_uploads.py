@@ -154,13 +154,19 @@ def summarise(run: str, store: str) -> dict[str, Any]:
 
 def _addresses() -> tuple[str, str]:
     uploads_url, results_url = settings.uploads_url(), settings.results_url()
-    if f"{results_url.rstrip('/')}/".startswith(f"{uploads_url.rstrip('/')}/"):
+    if f"{_place(results_url)}/".startswith(f"{_place(uploads_url)}/"):
         raise ConfigError(
             f"results would be published among the uploads: {results_url}", "set PAGEFLIP_RESULTS elsewhere."
         )
     if os.environ.get("PAGEFLIP_UPLOADS") and not storage.folder_exists(uploads_url):
         raise UnavailableError(f"there is no folder {uploads_url}", "make or mount it, or correct PAGEFLIP_UPLOADS.")
     return uploads_url, results_url
+
+
+def _place(url: str) -> str:
+    """An address in its one spelling: that of the folder itself for a local one."""
+    path = storage.local_path(url)
+    return (url if path is None else os.path.realpath(path)).rstrip("/")
 
 
 def _read(url: str, made_by: str) -> dict[str, Any]:

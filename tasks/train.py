@@ -1,16 +1,15 @@
 """Train one network on the pack; a killed training goes on from its last checkpoint.
 
-python -m tasks.train --model cnn --frames data/frames --split data/split --out models/cnn
+python -m tasks.train --model cnn --frames data/frames --split data/split --out models/trained/cnn
 """
 
 import argparse
 import hashlib
 import json
 import logging
-import warnings
 from pathlib import Path
 
-from pageflip import networks, settings, training, transforms
+from pageflip import networks, settings, storage, training, transforms
 from pageflip.console import run_main
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.pack import INDEX_FILE, open_pack
@@ -30,8 +29,6 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # see training._loader
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
     params = load_params(args.params).train
     train(args.model, params, frames=args.frames, split=args.split, out=args.out)
 
@@ -43,7 +40,9 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     chosen = {"seed": params.seed, "network": model, "settings": getattr(params.networks, model).model_dump()}
     chosen |= {"fit": params.fit.model_dump(), "augment": params.augment.model_dump()}
     key = training_key(chosen, frames, split)
-    checkpoints = f"{settings.store_url()}/checkpoints/{key}"
+    store = settings.store_url()
+    folder = storage.local_path(store)  # Lightning takes a file:// address for a name
+    checkpoints = storage.join(str(folder) if folder else store, "checkpoints", key)
     training.pick_accelerator(params.fit.accelerator, params.fit.require_gpu)  # before anything is logged
     tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
     tags |= {f"environment.{name}": release for name, release in environment().items()}

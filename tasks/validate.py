@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pageflip.console import run_main
@@ -45,7 +46,7 @@ def failure_table(checks: list[Check]) -> Table:
     table = Table("severity", "check", "failed", "observed", "examples", title="frames that fail checks")
     for check in checks:
         count = f"{check.failed} of {check.checked}" if check.failed else ""
-        table.add_row(check.severity, check.name, count, check.observed, "\n".join(check.examples))
+        table.add_row(check.severity, check.name, count, check.observed, "\n".join(map(escape, check.examples)))
     return table
 
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from frames_factory import make_raw
+from pageflip.files import sha256_of
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 27, 48
@@ -79,7 +80,8 @@ def write_package(write_model: WriteModel) -> WriteModel:
 
     def write(folder: Path, **facts: float) -> Path:
         write_model(folder / "model.onnx", **facts)
-        (folder / "card.json").write_text(json.dumps({"network": "brightness", **facts}), encoding="utf-8")
+        card = {"network": "brightness", "artifact_sha256": sha256_of(folder / "model.onnx"), **facts}
+        (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
         return folder
 
     return write

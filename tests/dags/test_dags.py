@@ -88,6 +88,7 @@ def test_score_uploads_maps_over_shards_and_reports_even_when_there_are_none(des
     assert tasks["summarise"]["rule"] == "none_failed"
     assert ancestors(tasks, "summarise") == {"plan", "shards", "score"}
     assert ancestors(tasks, "score") == {"plan", "shards"}
+    assert tasks["score"]["timeout"] == 5 * 3600  # a shard may hold hours of video
 
 
 def test_the_schedules_come_from_the_environment(in_airflow):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,7 +42,8 @@ if pathlib.Path("bad").exists():
     sys.exit(65)
 if pathlib.Path("slow").exists():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    pathlib.Path("pids").write_text(f"{os.getpid()} {child.pid}")
+    pathlib.Path("pids.new").write_text(f"{os.getpid()} {child.pid}")
+    os.replace("pids.new", "pids")
     while True:
         print("working", flush=True)
         time.sleep(0.01)
@@ -59,6 +61,10 @@ if step == "shard":
     (folder / f"shard-{sys.argv[-1]}.json").touch()
 if step == "summarise":
     (folder / "summary.json").write_text(json.dumps(len(list(folder.glob("shard-*")))))
+"""
+SESSION = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
 """
 
 
@@ -128,6 +134,34 @@ def test_without_the_orchestrator_environment_the_command_that_makes_it_is_named
         service_config.programs(service_config.Places(tmp_path, tmp_path / "home"), None)
 
 
+def test_a_stale_pidfile_makes_no_strangers_session_ours(tmp_path):
+    where = service_config.Places(tmp_path, tmp_path / "home")
+    where.folder.mkdir(parents=True)
+    where.pidfile.write_text(str(os.getsid(0)), encoding="utf-8")
+    assert services._processes(where) == set()  # the number is another's by now
+    sleeper = subprocess.Popen([sys.executable, "-c", SESSION], start_new_session=True, stdout=subprocess.PIPE)
+    child = psutil.Process(int(sleeper.stdout.readline()))
+    sleeper.wait()
+    sleeper.stdout.close()
+    where.pidfile.write_text(str(sleeper.pid), encoding="utf-8")
+    assert services._processes(where) == {child}
+    later = child.create_time() + 60
+    os.utime(where.pidfile, (later, later))
+    assert services._processes(where) == set()  # a process older than the session
+    os.utime(where.pidfile, (psutil.boot_time() - 60,) * 2)
+    assert services._processes(where) == set()  # the file is from before the machine started
+    child.kill()
+    assert services._wait([child], 10) == []
+
+
+def test_a_job_that_was_killed_owns_nothing():
+    me = psutil.Process()
+    assert services._job_lives({"pid": me.pid, "started": me.create_time()})
+    assert not services._job_lives(
+        {"pid": me.pid, "started": me.create_time() - 3600}
+    )  # the number is another's by now
+
+
 def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, airflow, client):
     states = run(client, project, "retrain", "test-1")
     assert states == dict.fromkeys(["prepare", "train@cnn", "train@vit", "promote"], "success")
@@ -138,14 +172,24 @@ def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, 
         assert states == {"plan": "success", "shards": "success", "summarise": "success", **expected}
         summary = project / ".pageflip" / "runs" / f"test-{shards}-shards" / "score" / "summary.json"
         assert json.loads(summary.read_text(encoding="utf-8")) == shards
-    listening = {
-        connection.laddr.ip
-        for process in services._processes(service_config.places())
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
-    assert all(status.state == "healthy" for status in services.status() if status.name.startswith("airflow"))
+    assert listening_addresses() == {"127.0.0.1"}
+    deadline = time.monotonic() + 120  # on a busy machine a heartbeat may come late
+    while (states := airflow_states()) != {"healthy"} and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert states == {"healthy"}
+
+
+def listening_addresses() -> set[str]:
+    found = set()
+    for process in services._processes(service_config.places()):
+        with suppress(psutil.Error):  # some live for a moment only
+            connections = process.net_connections("inet")
+            found |= {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+    return found
+
+
+def airflow_states() -> set[str]:
+    return {status.state for status in services.status() if status.name.startswith("airflow")}
 
 
 def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(project, client):
@@ -158,27 +202,45 @@ def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(proje
     assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
 
 
-def test_a_second_up_says_so_and_a_run_is_refused_twice(project, airflow, client):
+def test_a_run_is_refused_twice(client):
+    with pytest.raises(ConfigError, match="HTTP 409"):
+        client.trigger_dag("retrain", "test-1")
+
+
+def test_up_is_refused_while_a_job_runs_its_own_airflow(airflow):
+    with pytest.raises(ConfigError, match=r"the main job runs its own Airflow\n.*wait for it"):
+        services.up(with_mlflow=False)
+
+
+def test_a_second_up_says_so_and_a_job_leaves_what_a_user_started(airflow):
+    where = service_config.places()
+    state = where.state.read_text(encoding="utf-8")
+    where.state.write_text(json.dumps({**json.loads(state), "owner": "user"}), encoding="utf-8")
     said = []
     assert services.up(report=said.append, with_mlflow=False) == airflow
     assert said == ["The services are up already."]
-    with pytest.raises(ConfigError, match="HTTP 409"):
-        client.trigger_dag("retrain", "test-1")
+    with services.airflow_for_a_job({}, said.append) as running:
+        assert running == airflow
+    assert services.find_running() == airflow
+    assert services.addresses()[0] == airflow.airflow_url
+    where.state.write_text(state, encoding="utf-8")
 
 
 def test_down_ends_every_process_even_those_of_a_running_task(project, airflow, client):
     (project / "slow").touch()
     client.trigger_dag("retrain", "test-slow")
-    deadline = time.monotonic() + 60
-    while not (project / "pids").exists() and time.monotonic() < deadline:
+    pids, deadline = [], time.monotonic() + 180
+    while len(pids) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
-    pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
+        with suppress(FileNotFoundError):
+            pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
+    assert len(pids) == 2
     processes = services._processes(service_config.places())
     assert set(pids) <= {process.pid for process in processes}
     said = []
     assert services.down(said.append) is True
     assert "processes have gone" in said[-1]
-    assert not any(process.is_running() for process in processes)
+    assert not any(services._alive(process) for process in processes)
     assert services.down(said.append) is False
     assert said[-1] == "No services are running."
     assert services.find_running() is None

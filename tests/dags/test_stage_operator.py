@@ -31,21 +31,30 @@ print(json.dumps(outcomes))
 PLAIN = "operator.execute({'run_id': 'manual__2026-01-02T03:04:05+00:00'})"
 TIMED = """
         from airflow.sdk.execution_time.timeout import timeout
-        with timeout(1.0):
+        with timeout(10):
             operator.execute({'run_id': 'r'})
 """
 KILLED = """
-        import threading
+        import pathlib, threading, time
+        pids = pathlib.Path(os.environ["PAGEFLIP_PROJECT"], "pids")
+        def kill_once_it_works():
+            while not pids.exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
         signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
-        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        threading.Thread(target=kill_once_it_works, daemon=True).start()
         operator.execute({'run_id': 'r'})
 """
 LONG = """
 import os, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-open("pids", "w").write(f"{os.getpid()} {child.pid}")
 if "--deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open("pids.new", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.rename("pids.new", "pids")
+if "--dies" in sys.argv:
+    os.kill(os.getpid(), signal.SIGKILL)
 while True:
     print("working", flush=True)
     time.sleep(0.001)
@@ -96,7 +105,12 @@ json.dump({"argv": sys.argv[1:], "cwd": os.getcwd(), "airflow": airflow}, open("
 
 @pytest.mark.parametrize(
     ("call", "arguments", "outcome"),
-    [(TIMED, [], "AirflowTaskTimeout"), (KILLED, [], "retry"), (KILLED, ["--deaf"], "retry")],
+    [
+        (TIMED, [], "AirflowTaskTimeout"),
+        (KILLED, [], "retry"),
+        (KILLED, ["--deaf"], "retry"),
+        (PLAIN, ["--dies"], "retry"),
+    ],
 )
 def test_a_timeout_or_a_kill_ends_the_command_and_all_it_started(execute, tmp_path, call, arguments, outcome):
     assert [found for found, _ in execute(LONG, arguments, call=call)] == [outcome]

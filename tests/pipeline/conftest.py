@@ -56,10 +56,15 @@ def make_project(folder: Path, *, clips: int = 12, frames: int = 4) -> Path:
     return folder
 
 
-def call(folder: Path, *command: str, expect: int = 0, **environment: str) -> subprocess.CompletedProcess:
-    """Run a command of the pipeline environment in the project; its exit code must be `expect`."""
+def environment() -> dict[str, str]:
+    """The environment of a user who has configured nothing and activated .venv."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    env |= {"PATH": os.pathsep.join([str(BIN), env["PATH"]]), "COLUMNS": "200", **environment}
+    return env | {"PATH": os.pathsep.join([str(BIN), env["PATH"]]), "COLUMNS": "200"}
+
+
+def call(folder: Path, *command: str, expect: int = 0, **variables: str) -> subprocess.CompletedProcess:
+    """Run a command of the pipeline environment in the project; its exit code must be `expect`."""
+    env = {**environment(), **variables}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == expect, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done

@@ -1,6 +1,7 @@
 """The main job of `make run`, on a tiny set: both DAGs through a real Airflow, to a champion and scored uploads."""
 
 import json
+from pathlib import Path
 
 import psutil
 
@@ -25,8 +26,9 @@ def test_the_main_job_runs_both_dags_to_a_promoted_model_and_scored_uploads(tmp_
     assert published == sorted(["frames.parquet", "events.json", "index.html", "result.json"] * 4)
     (reason,) = [json.loads(path.read_text()) for path in results.glob("quarantine/*/reason.json")]
     assert reason["name"] == "broken.mp4"
-    for line in output.splitlines():
-        if line.startswith(("Evaluation report", "Scoring report")):
-            assert line.split()[-1].endswith(".html")
+    lines = [line.split() for line in output.splitlines()]
+    reports = [words[-1] for words in lines if words[:2] in (["Evaluation", "report"], ["Scoring", "report"])]
+    assert len(reports) == 2
+    assert all(Path(report).is_file() for report in reports)
     left = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
     assert not left

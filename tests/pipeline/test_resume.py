@@ -1,18 +1,22 @@
 """A training that is killed goes on, and ends as if nothing had happened."""
 
-import os
 import signal
+import sqlite3
 import subprocess
 
+import numpy as np
+import torch
 from safetensors.numpy import load_file
 
-from pipeline.conftest import BIN, call, tiny_params, write_params
+from pageflip.params import Params
+from pageflip.training import train_network
+from pipeline.conftest import call, environment, tiny_params, write_params
 
 COMMAND = ["python", "-m", "tasks.train", "--model", "cnn", "--frames", "data/frames", "--split", "data/split"]
 
 
 def train_and_kill(folder, out, after: str) -> None:
-    env = os.environ | {"PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]), "PYTHONUNBUFFERED": "1"}
+    env = environment() | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([*COMMAND, "--out", out], cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith(after):
@@ -47,3 +51,55 @@ def test_a_gpu_that_is_asked_for_and_absent_is_an_error_before_anything_is_logge
     error = call(fresh, *COMMAND, "--out", "models/gpu", expect=78, CUDA_VISIBLE_DEVICES="").stderr
     assert "a GPU is asked for" in error
     assert "pageflip doctor" in error
+    with sqlite3.connect(fresh / ".pageflip" / "mlflow.db") as database:
+        (runs,) = database.execute("select count(*) from runs").fetchone()
+    assert runs == 1  # the one of the reproduced project
+
+
+def test_a_training_that_had_stopped_early_ends_there_when_it_is_taken_up_again(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (24, 32, 32, 3), dtype=np.uint8)
+    part = np.arange(24), (np.arange(24) % 2).astype(np.uint8)
+    params = Params.model_validate(tiny_params()).train
+    fit = params.fit.model_copy(update={"epochs": 12, "patience": 1, "learning_rate": 1e-9, "accelerator": "cpu"})
+
+    def train() -> tuple:
+        return train_network(
+            frames,
+            part,
+            part,
+            name="cnn",
+            settings={"channels": (4,), "dropout": 0.0},
+            fit=fit,
+            augment=params.augment,
+            seed=1,
+            checkpoints=str(tmp_path / "checkpoints"),
+            on_epoch=lambda record: None,
+        )
+
+    first_network, first = train()
+    again_network, again = train()
+    assert len(first["epochs"]) < 12
+    assert again == first
+    state = again_network.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in first_network.state_dict().items())
+
+
+def test_a_checkpoint_that_cannot_be_read_is_put_aside_and_training_starts_anew(fresh):
+    output = call(fresh, *COMMAND, "--out", "models/first").stdout
+    key = training_key_of(fresh)
+    broken = fresh / ".pageflip" / "runs" / "checkpoints" / key / "last.ckpt"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"half of a checkpoint")
+    output = call(fresh, *COMMAND, "--out", "models/second").stdout
+    assert "cannot be read" in output
+    assert "train: epoch 0" in output
+    weights = [(fresh / "models" / name / "weights.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def training_key_of(folder) -> str:
+    """The name of the training, as MLflow knows it."""
+    with sqlite3.connect(folder / ".pageflip" / "mlflow.db") as database:
+        rows = database.execute("select value from tags where key = 'pageflip.training_key'").fetchall()
+    return rows[-1][0]

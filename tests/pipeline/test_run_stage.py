@@ -125,3 +125,16 @@ def test_data_that_was_never_pushed_is_named(fresh):
     error = run_stage(fresh, "prepare", run="new", expect=69).stderr
     assert "data/raw cannot be pulled from the DVC remote" in error
     assert "dvc push" in error
+
+
+def test_a_command_that_ends_well_without_its_output_is_a_failure_that_leaves_nothing(fresh):
+    text = (fresh / "dvc.yaml").read_text()
+    (fresh / "dvc.yaml").write_text(text.replace("--raw data/raw --out data/frames", "--raw data/raw --out data/other"))
+    error = run_stage(fresh, "prepare", run="new", expect=1).stderr
+    assert "stage prepare failed" in error
+    assert not (fresh / ".pageflip" / "runs" / "new" / "lock").exists()
+
+
+def test_a_relative_run_store_is_taken_from_where_the_command_runs(fresh):
+    run_stage(fresh, "prepare", run="new", PAGEFLIP_STORE="elsewhere")
+    assert (fresh / "elsewhere" / "new" / "lock" / "prepare.json").exists()

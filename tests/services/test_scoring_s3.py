@@ -1,4 +1,4 @@
-"""Scoring from and to a real S3 server: AWS_ENDPOINT_URL and PAGEFLIP_TEST_BUCKET name it, AWS_* the credentials."""
+"""Scoring from and to a real S3 server (see conftest.py)."""
 
 import io
 import json
@@ -6,16 +6,10 @@ import os
 import uuid
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from pageflip import scoring, storage, uploads
 from pageflip.uploads import Ledger
-
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("AWS_ENDPOINT_URL") and os.environ.get("PAGEFLIP_TEST_BUCKET")),
-    reason="AWS_ENDPOINT_URL and PAGEFLIP_TEST_BUCKET are not set",
-)
 
 
 class Brightness:

@@ -344,3 +344,28 @@ def test_a_failing_rename_puts_the_frames_back(tmp_path: Path, raw: Path, monkey
     with pytest.raises(UnavailableError, match="disk gone"):
         import_frames(_zip(tmp_path / "a.zip", SAMPLE), raw, replace=True)
     assert _contents(raw) == {ONE: b"mine"}
+
+
+def test_places_that_cannot_be_used_are_named(tmp_path: Path, raw: Path) -> None:
+    source = _zip(tmp_path / "a.zip", SAMPLE)
+    for place in (source / "raw", Path("/proc/nowhere/raw")):
+        with pytest.raises(ConfigError, match=f"{place} cannot be used: .*\n.*you may write to"):
+            import_frames(source, place)
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises((ConfigError, DataError), match="loop"):
+        import_frames(loop, raw)
+
+
+def test_a_source_that_may_not_be_read_is_named(
+    make: Callable, tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(tmp_path / "source", SAMPLE)
+
+    def refuse(*_: object, **__: object) -> None:  # permissions do not stop root, whom tests may run as
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match=f"{source} cannot be used: .*denied\n.*you may read"):
+        import_frames(source, raw)

@@ -87,6 +87,11 @@ def test_books_saved_by_a_spreadsheet_with_a_byte_order_mark_are_read(tmp_path):
     assert read_books(tmp_path) == {("flip", "0001"): "a"}
 
 
+def test_books_whose_zeros_a_spreadsheet_dropped_are_read(tmp_path):
+    (tmp_path / "books.csv").write_text("label,video_id,book\nflip,1,a\nflip, 12 ,b\n")
+    assert read_books(tmp_path) == {("flip", "0001"): "a", ("flip", "0012"): "b"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -94,6 +99,9 @@ def test_books_saved_by_a_spreadsheet_with_a_byte_order_mark_are_read(tmp_path):
         (b"", "has the columns None"),
         (b"label,video_id,book\nflop,0001,a\n", r"books\.csv:2 has the label 'flop'"),
         (b"label,video_id,book\nflip,0001,\n", "names no book"),
+        (b"label,video_id,book\nflip,0001,a\nflip,1.0e3,b\n", r"books\.csv:3 has the video_id '1\.0e3'"),
+        (b"label,book,video_id\nflip,a\n", r"books\.csv:2 has the video_id None"),
+        ("label,video_id,book\nflip,\u0661,a\n".encode(), r"books\.csv:2 has the video_id"),
         (b"label,video_id,book\nflip,0001,a\nflip,0001,b\n", "puts flip/0001 into b, and an earlier line into a"),
         (b"label,video_id,book\nflip,0001,\xff\xfe\n", "is not a CSV in UTF-8"),
     ],

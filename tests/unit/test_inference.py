@@ -1,14 +1,17 @@
 """The served model and the videos it looks at."""
 
+import errno
+import os
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
 import onnx
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.errors import DataError, UnavailableError
 from pageflip.inference import BATCH, Predictor, iter_video
 
 WIDTH, HEIGHT = 27, 48
@@ -129,3 +132,38 @@ def test_sound_alone_is_refused(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(DataError, match=r"sound\.mp4 holds no video stream"):
         list(iter_video(tmp_path / "sound.mp4", WIDTH, HEIGHT))
+
+
+def test_a_fault_of_the_disk_is_none_of_the_video():
+    with pytest.raises(UnavailableError, match=r"cannot be read: .*Input/output error"):
+        list(iter_video(Path("/proc/self/mem"), WIDTH, HEIGHT))  # opens, and then answers EIO
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_want_of_the_machine_is_none_of_the_video(tmp_path, monkeypatch, code):
+    def fail(*_, **__):
+        raise av.error.FFmpegError(code, os.strerror(code))
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        list(iter_video(tmp_path / "book.mp4", WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOMEM])
+def test_an_error_of_ffmpeg_where_disk_and_memory_are_fine_is_the_videos_fault(tmp_path, monkeypatch, code):
+    (tmp_path / "book.mp4").write_bytes(b"whole")
+
+    def fail(*_, **__):
+        raise av.error.FFmpegError(code, os.strerror(code))
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(DataError, match=r"book\.mp4 cannot be decoded"):
+        list(iter_video(tmp_path / "book.mp4", WIDTH, HEIGHT))
+
+
+def test_a_title_that_is_no_utf8_does_not_stop_a_video(tmp_path):
+    path = write_video(tmp_path / "book.mp4", ramp())
+    content = path.read_bytes()
+    assert b"VideoHandler" in content
+    path.write_bytes(content.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert len(list(iter_video(path, WIDTH, HEIGHT))) == 12

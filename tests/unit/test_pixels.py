@@ -2,12 +2,13 @@
 
 import struct
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from pageflip.errors import DataError
+from pageflip.errors import DataError, UnavailableError
 from pageflip.pixels import decode_frame, decode_image, perceptual_hash, resize_frame
 
 WIDTH, HEIGHT = 27, 48
@@ -172,3 +173,8 @@ def test_the_hash_of_a_near_duplicate_is_near_and_of_another_picture_far():
     assert (perceptual_hash(one) ^ perceptual_hash(again)).bit_count() <= 4
     assert (perceptual_hash(one) ^ perceptual_hash(other)).bit_count() > 12
     assert 0 <= perceptual_hash(one) < 2**64
+
+
+def test_a_fault_of_the_disk_is_none_of_the_picture():
+    with pytest.raises(UnavailableError, match=r"cannot be read: .*Input/output error"):
+        decode_image(Path("/proc/self/mem"), WIDTH, HEIGHT)  # opens, and then answers EIO

@@ -90,8 +90,13 @@ def test_the_candidate_is_found_by_its_file(models_home, registered_database, wr
         candidate_version("pageflip", write_package(tmp_path / "other", middle=1.0))
 
 
-def test_verify_misses_a_champion(models_home):
-    with pytest.raises(UnavailableError, match="no champion of pageflip"):
-        verify("pageflip")
+def test_verify_holds_the_decision_against_the_champion_there_is_now(models_home, tmp_path):
+    out = tmp_path / "promotion.json"
+    out.write_text(f'{{"champion_after": "{GOOD}"}}', encoding="utf-8")
+    with pytest.raises(UnavailableError, match=f"left version {GOOD} as champion, now it is None"):
+        verify("pageflip", out)
     registry.promote_version("pageflip", GOOD, why="test")
-    verify("pageflip")
+    verify("pageflip", out)
+    registry.promote_version("pageflip", "1" if GOOD != "1" else "2", why="by hand")
+    with pytest.raises(UnavailableError, match="run promote again"):
+        verify("pageflip", out)

@@ -102,10 +102,10 @@ def test_an_evaluation_of_weights_that_the_server_never_saw_gets_one_run(mlflow_
 def register(mlflow_home, write_package, tmp_path):
     """Register a model; return its version and package."""
 
-    def run(**facts):
+    def run(lock="", **facts):
         package = write_package(tmp_path / f"package-{len(list(tmp_path.iterdir()))}", **facts)
         return package, registry.register_version(
-            NAME, package, weights_sha256=WEIGHTS, tags={"network": "x"}, pip_requirements=["numpy"]
+            NAME, package, weights_sha256=WEIGHTS, tags={"network": "x"}, lock=lock, pip_requirements=["numpy"]
         )
 
     return run
@@ -119,8 +119,7 @@ def test_the_same_file_is_registered_once_and_stays_candidate(register, mlflow_h
     assert find_version(NAME, "00" * 32) is None
     assert registry.aliases(NAME, "1") == ["candidate"]
 
-    (mlflow_home / "dvc.lock").write_text("schema: '2.0'\n")
-    _, second = register(middle=101.0)
+    _, second = register(middle=101.0, lock="schema: '2.0'\n")
     assert second == "2"
     assert registry.aliases(NAME, "1") == []
     assert registry.aliases(NAME, "2") == ["candidate"]

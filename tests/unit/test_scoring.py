@@ -378,7 +378,87 @@ def test_the_ledger_knows_an_unchanged_upload_and_not_a_changed_one(
     assert Ledger(str(results)).find(upload) is None
 
 
+def test_what_cannot_be_read_is_left_and_the_rest_is_scored(drop: Path, results: Path, predictor: Predictor) -> None:
+    (drop / "loop.mp4").symlink_to("loop.mp4")
+    _picture(drop / "pages" / "1.jpg", BRIGHT)
+    (drop / "pages" / "2.jpg").symlink_to("2.jpg")
+    _picture(drop / "z.jpg", BRIGHT)
+    outcomes = _score(drop, results, predictor)
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "loop.mp4": "unreadable",
+        "pages": "unreadable",
+        "z.jpg": "scored",
+    }
+    assert "2.jpg: Too many levels of symbolic links" in outcomes["pages"].reason
+    (drop / "pages" / "2.jpg").unlink()
+    assert _score(drop, results, predictor)["pages"].status == "scored"
+
+
 # --- quarantine
+
+
+CRASHING_SHARD = """
+import os, sys
+from pageflip import scoring, uploads
+
+class Deadly:
+    width, height, threshold, name, version = 18, 32, 0.5, "pageflip", "3"
+    def predict(self, frames):
+        os._exit(139)
+
+(upload,) = uploads.find_uploads(sys.argv[1])
+outcome = scoring.score_upload(
+    upload.url, upload.kind, upload.fingerprint,
+    predictor=Deadly(), results_url=sys.argv[2], ledger=uploads.Ledger(sys.argv[2]), run="run-1",
+)
+print(outcome.status, outcome.reason)
+"""
+
+
+def test_an_upload_that_ends_the_process_three_times_goes_into_quarantine(drop: Path, results: Path) -> None:
+    _picture(drop / "poison.jpg", BRIGHT)
+    command = [sys.executable, "-c", CRASHING_SHARD, str(drop), str(results)]
+    for _ in range(3):
+        assert subprocess.run(command, check=False).returncode == 139
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert ended.stdout == "quarantined scoring it ended the process 3 times\n"
+    (reason,) = (results / "quarantine").glob("*/reason.json")
+    assert json.loads(reason.read_text())["reason"] == "scoring it ended the process 3 times"
+    assert list((results / "ledger" / "attempts").iterdir()) == []  # once taken out of quarantine, it is tried again
+    (upload,) = uploads.find_uploads(str(drop))
+    assert Ledger(str(results)).find(upload) == (reason.parent.name, True)
+
+
+def test_an_unforeseen_error_counts_as_a_lost_attempt(drop: Path, results: Path) -> None:
+    _picture(drop / "one.jpg", BRIGHT)
+    (upload,) = uploads.find_uploads(str(drop))
+
+    class Broken:
+        width, height, threshold, name, version = WIDTH, HEIGHT, 0.5, "pageflip", "3"
+
+        def predict(self, frames: np.ndarray) -> np.ndarray:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _score_one(upload, results, Broken(), Ledger(str(results)), "run")
+    assert len(list((results / "ledger" / "attempts").iterdir())) == 1
+
+
+def test_attempts_that_end_leave_no_mark(drop: Path, results: Path, predictor: Predictor) -> None:
+    _picture(drop / "one.jpg", BRIGHT)
+    (upload,) = uploads.find_uploads(str(drop))
+
+    class Failing:
+        width, height, threshold, name, version = WIDTH, HEIGHT, 0.5, "pageflip", "3"
+
+        def predict(self, frames: np.ndarray) -> np.ndarray:
+            raise SystemExit(143)
+
+    for _ in range(4):
+        with pytest.raises(SystemExit):
+            _score_one(upload, results, Failing(), Ledger(str(results)), "run")
+    assert list((results / "ledger" / "attempts").iterdir()) == []
+    assert _score_one(upload, results, predictor, Ledger(str(results)), "run").status == "scored"
 
 
 def _cut(path: Path, share: float) -> None:
@@ -475,6 +555,19 @@ def test_the_index_lists_earlier_results_and_the_problems_of_the_run(
     assert "bad.mp4 is &lt;empty&gt;" in page
 
 
+def test_the_index_stays_when_there_is_nothing_to_add(drop: Path, results: Path, predictor: Predictor) -> None:
+    _picture(drop / "first.jpg", BRIGHT)
+    _score(drop, results, predictor)
+    page = Path(scoring.publish_index(str(results), "pageflip", "3", []))
+    before = page.stat().st_ino
+    scoring.publish_index(str(results), "pageflip", "3", [])
+    assert page.stat().st_ino == before
+    _picture(drop / "second.jpg", DARK)
+    _score(drop, results, predictor)  # by a run that ended before its summary
+    scoring.publish_index(str(results), "pageflip", "3", [])
+    assert "second.jpg" in page.read_text()
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with a real registry in which the brightness model is champion."""
@@ -492,7 +585,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         run = registry.TrainingRun(key="key", name="name", params={}, tags={})
         run.finish(weights_sha256="weights", folder=package)
         version = registry.register_version(
-            "pageflip", package, weights_sha256="weights", tags={}, pip_requirements=["numpy"]
+            "pageflip", package, weights_sha256="weights", tags={}, lock="", pip_requirements=["numpy"]
         )
         registry.promote_version("pageflip", version, why="test")
         yield folder
@@ -548,9 +641,11 @@ def test_addresses_that_cannot_be_right_are_refused(
     monkeypatch.setenv("PAGEFLIP_UPLOADS", str(tmp_path / "unmounted"))
     with pytest.raises(UnavailableError, match=r"there is no folder .*unmounted"):
         score_uploads.make_plan("run", str(tmp_path), params)
-    monkeypatch.setenv("PAGEFLIP_UPLOADS", str(home))
-    with pytest.raises(ConfigError, match="among the uploads"):
-        score_uploads.make_plan("run", str(tmp_path), params)
+    (tmp_path / "link").symlink_to(home)
+    for spelling in (str(home), f"file://{home}", f"{home}/./", str(tmp_path / "link")):
+        monkeypatch.setenv("PAGEFLIP_UPLOADS", spelling)
+        with pytest.raises(ConfigError, match="among the uploads"):
+            score_uploads.make_plan("run", str(tmp_path), params)
 
 
 def test_a_step_without_the_one_before_says_which(tmp_path: Path) -> None:
@@ -564,3 +659,15 @@ def test_the_command_ends_with_a_message_and_its_exit_code(tmp_path: Path) -> No
     assert failed.returncode == UnavailableError.exit_code
     assert "python -m tasks.score_uploads plan --run none" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_everything_but_the_marker_is_the_same_when_it_is_scored_again(
+    drop: Path, results: Path, tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _video(drop / "book.mp4", [DARK] * 20 + [BRIGHT] * 20)
+    for place, now in ((results, "2026-01-01T00:00"), (tmp_path / "again", "2026-01-02T00:01")):
+        monkeypatch.setattr(scoring, "_now", lambda now=now: now)
+        _score(drop, place, predictor, run=now)
+    published = [_snapshot(place / "pageflip") for place in (results, tmp_path / "again")]
+    one, two = ({name: content for name, (content, _) in files.items()} for files in published)
+    assert [name for name in one if one[name] != two[name]] == [name for name in one if name.endswith("result.json")]

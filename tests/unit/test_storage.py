@@ -70,6 +70,37 @@ def test_listing_ends_where_a_link_leads_back(tmp_path: Path) -> None:
     assert [file.name for file in storage.list_files(str(tmp_path))] == ["a/x"]
 
 
+def test_what_cannot_be_read_below_is_listed_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fine").write_bytes(b"x")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "folder" / "closed").mkdir(parents=True)
+    scan = os.scandir
+
+    def refuse(folder: Path) -> object:  # permissions do not stop root, whom tests may run as
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = {entry.name: entry for entry in storage.list_entries(str(tmp_path))}
+    assert {name: entry.is_folder for name, entry in found.items()} == {
+        "fine": False,
+        "loop.mp4": False,
+        "closed": True,
+        "folder": True,
+    }
+    assert found["fine"].files[0].error == ""
+    assert "symbolic links" in found["loop.mp4"].files[0].error
+    for name, inside in (("closed", "closed"), ("folder", "closed")):
+        assert [(file.name, file.error) for file in found[name].files] == [(inside, "Permission denied")]
+        assert storage.list_files(str(tmp_path / name), tolerant=True) == list(found[name].files)
+    assert storage.look_up(str(tmp_path / "loop.mp4"), tolerant=True) == found["loop.mp4"].files[0]
+    with pytest.raises(UnavailableError, match="Permission denied"):
+        storage.list_files(str(tmp_path / "closed"))
+
+
 def test_the_fingerprint_changes_though_size_and_modification_time_stay(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"1")

@@ -1,0 +1,80 @@
+"""The client against a small HTTP server that answers as Airflow does when an answer is lost."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from pageflip import airflow_client
+from pageflip.airflow_client import AirflowClient
+from pageflip.errors import ConfigError
+
+Answers = dict[tuple[str, str], list[tuple[int, dict]]]
+RUNS = "/api/v2/dags/retrain/dagRuns"
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answers], AirflowClient]]:
+    """A client of a server that gives these answers in turn, the last one again and again."""
+    monkeypatch.setattr(airflow_client.time, "sleep", lambda seconds: None)
+    servers = []
+
+    def start(answers: Answers) -> AirflowClient:
+        answers = {("POST", "/auth/token"): [(201, {"access_token": "x"})], **answers}
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle(self) -> None:
+                self.do_GET = self.do_POST = self.do_PUT = self.answer
+                super().handle()
+
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                left = answers[self.command, self.path.split("?")[0]]
+                status, content = left.pop(0) if len(left) > 1 else left[0]
+                body = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return AirflowClient(f"http://127.0.0.1:{server.server_port}", "admin", "password")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_run_made_by_a_try_whose_answer_was_lost_is_ours(serve):
+    client = serve({("POST", RUNS): [(503, {}), (409, {})], ("GET", f"{RUNS}/r"): [(200, {"state": "queued"})]})
+    client.trigger_dag("retrain", "r")
+
+
+def test_a_conflict_at_the_first_try_or_without_a_run_is_an_error(serve):
+    for first, found in (([(409, {})], (200, {"state": "queued"})), ([(503, {}), (409, {})], (404, {}))):
+        client = serve({("POST", RUNS): first, ("GET", f"{RUNS}/r"): [found]})
+        with pytest.raises(ConfigError, match="HTTP 409"):
+            client.trigger_dag("retrain", "r")
+
+
+def test_a_dag_that_was_asked_to_be_parsed_already_is_waited_for(serve):
+    dag = {"file_token": "token", "is_stale": False, "last_parsed_time": "2000-01-01T00:00:00+00:00"}
+    client = serve(
+        {
+            ("GET", "/api/v2/dags/retrain/details"): [
+                (200, dag),
+                (200, {**dag, "last_parsed_time": "2999-01-01T00:00:00+00:00"}),
+            ],
+            ("PUT", "/api/v2/parseDagFile/token"): [(409, {})],
+            ("GET", "/api/v2/importErrors"): [(200, {"import_errors": []})],
+        }
+    )
+    client.wait_until_parsed("retrain")

@@ -1,0 +1,43 @@
+"""What the main job does about data/raw, on a real DVC repository without git."""
+
+from pathlib import Path
+
+import pytest
+
+from pageflip.service_config import Places
+from pageflip.versions import data_version
+from tasks import main_job
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    from dvc.repo import Repo
+
+    with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit() as config:
+        config["remote"]["store"] = {"url": str(tmp_path / "remote")}
+        config["core"]["remote"] = "store"
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / "raw" / "frame").write_text("1", encoding="utf-8")
+    return Places(tmp_path, tmp_path / "home")
+
+
+def test_frames_are_tracked_once_and_again_when_they_change(where, capsys):
+    main_job._make_frames(where)
+    first = data_version(where.project)
+    assert f"now tracked as data version {first}" in capsys.readouterr().out
+    main_job._make_frames(where)
+    assert f"already, of data version {first}" in capsys.readouterr().out
+    (where.project / "data" / "raw" / "frame").write_text("changed", encoding="utf-8")
+    main_job._make_frames(where)
+    second = data_version(where.project)
+    assert second != first
+    assert f"have changed: they are now tracked as data version {second}" in capsys.readouterr().out
+
+
+def test_frames_that_are_not_here_come_from_the_remote(where, capsys):
+    main_job._make_frames(where)
+    capsys.readouterr()
+    (where.project / "data" / "raw" / "frame").unlink()
+    (where.project / "data" / "raw").rmdir()
+    main_job._make_frames(where)
+    assert f"version {data_version(where.project)} come from the DVC remote" in capsys.readouterr().out

@@ -1,0 +1,130 @@
+"""A real S3 server for these tests: SeaweedFS, when its program `weed` can be found; otherwise they are skipped."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BUCKET, KEY, SECRET = "pageflip-test", "test-key", "test-secret"
+START_S = 90
+
+
+def _weed() -> str | None:
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports whose number plus 10000 is free, too: SeaweedFS takes that one for gRPC."""
+    ports: list[int] = []
+    for port in range(20_000 + os.getpid() % 5_000, 30_000):
+        if len(ports) == count:
+            break
+        with socket.socket() as one, socket.socket() as two:
+            try:
+                one.bind(("127.0.0.1", port))
+                two.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+        ports.append(port)
+    return ports
+
+
+def _config(folder: Path) -> Path:
+    path = folder / "s3.json"
+    user = {
+        "name": "test",
+        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    path.write_text(json.dumps({"identities": [user]}))
+    return path
+
+
+def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
+    master, volume, filer, s3 = ports
+    data = folder / "data"
+    data.mkdir()
+    return [
+        weed,
+        "server",
+        f"-dir={data}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={master}",
+        "-master.volumeSizeLimitMB=64",
+        f"-volume.port={volume}",
+        "-volume.max=200",
+        "-volume.preStopSeconds=1",
+        f"-filer.port={filer}",
+        "-s3",
+        f"-s3.port={s3}",
+        f"-s3.config={_config(folder)}",
+        "-s3.port.iceberg=0",
+    ]
+
+
+def _make_bucket(endpoint: str, server: subprocess.Popen, log: Path) -> None:
+    """Make the bucket and write to it, as soon as the server can; the volumes come up last."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    quick = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1})
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+        region_name="us-east-1",
+        config=quick,
+    )
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="ready", Body=b"x")
+            return
+        except (BotoCoreError, ClientError) as error:
+            if getattr(error, "response", {}).get("Error", {}).get("Code") == "BucketAlreadyOwnedByYou":
+                return
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"SeaweedFS did not start: {error}\n{log.read_text()[-2000:]}")
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server of the module's own; AWS_* and PAGEFLIP_TEST_BUCKET name it and its bucket."""
+    weed = _weed()
+    if weed is None:
+        pytest.skip("there is no SeaweedFS here (`make test-services` installs it)")
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    ports, log = _free_ports(4), folder / "log"
+    endpoint = f"http://127.0.0.1:{ports[3]}"
+    with log.open("wb") as output:
+        server = subprocess.Popen(_command(weed, folder, ports), cwd=folder, stdout=output, stderr=output)
+    try:
+        _make_bucket(endpoint, server, log)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            for name, value in {
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ACCESS_KEY_ID": KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET,
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "PAGEFLIP_TEST_BUCKET": BUCKET,
+            }.items():
+                patch.setenv(name, value)
+            yield endpoint
+    finally:
+        server.kill()  # its data is not kept, and an orderly end takes 15 seconds
+        server.wait()
