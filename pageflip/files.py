@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
         yield staging
         if out.exists():
             os.replace(out, place / "old")
-        os.replace(staging, out)
+        try:
+            os.replace(staging, out)
+        except OSError:
+            if (place / "old").exists():
+                os.replace(place / "old", out)
+            raise
 
 
 @contextmanager
@@ -34,12 +39,16 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     for left in parent.glob(f"{prefix}*"):
         with suppress(OSError), _locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        with _locked(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        folder = None
+        while folder is None:
+            made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+            # between the making and the lock another process may take the folder for a leftover: then make another
+            with suppress(OSError):
+                stack.enter_context(_locked(made))
+                folder = made if made.exists() else None
+        yield folder
 
 
 @contextmanager

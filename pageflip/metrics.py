@@ -17,7 +17,6 @@ from pageflip.errors import DataError
 from pageflip.frames import LABELS
 from pageflip.resampling import f1_of_counts, group_counts, resampled_f1, tails
 
-PROTOCOLS = ("grouped", "supplied")
 SUPPLIED_NAME = "supplied (leaky)"
 CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is
 CURVE_POINTS = 200

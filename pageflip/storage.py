@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pageflip.errors import ConfigError, PageflipError, UnavailableError
 
@@ -149,14 +149,6 @@ def look_up(url: str, *, tolerant: bool = False) -> StoredFile | None:
 def exists(url: str) -> bool:
     """Whether there is a file at `url`."""
     return look_up(url) is not None
-
-
-@contextlib.contextmanager
-def open_file(url: str) -> Iterator[BinaryIO]:
-    """Open a file for reading, in blocks: its size does not matter."""
-    path = local_path(url)
-    with _explained(url), path.open("rb") if path is not None else _s3().open(_key(url), "rb") as file:
-        yield file
 
 
 def read_bytes(url: str) -> bytes:

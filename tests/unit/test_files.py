@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
+from pageflip.files import folder_in_one_piece, sha256_of, temporary_folder, write_json, write_text
 
 
 def names(folder):
@@ -85,3 +85,19 @@ def test_equal_contents_are_equal_bytes_of_json(tmp_path):
 def test_the_digest_is_that_of_the_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"x" * 300_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"x" * 300_000).hexdigest()
+
+
+def test_a_leftover_of_a_killed_process_is_removed_and_a_folder_in_use_is_not(tmp_path):
+    (tmp_path / "work.left").mkdir()
+    with temporary_folder(tmp_path, "work.") as one, temporary_folder(tmp_path, "work.") as two:
+        assert sorted(tmp_path.iterdir()) == sorted([one, two])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old").touch()
+    with pytest.raises(OSError, match="new"), folder_in_one_piece(out) as folder:
+        folder.rmdir()  # what a tidy-up job on a full disk might do
+    assert (out / "old").exists()
