@@ -1,6 +1,6 @@
 """Run benchmarks, print a table, record the results.
 
-python -m benchmarks                          # all of them: about four minutes on two cores
+python -m benchmarks                          # all of them: about five minutes on two cores
 python -m benchmarks dag_parse_seconds        # some of them; the rows of the others stay as they are
 """
 
@@ -19,6 +19,7 @@ from pageflip.settings import project_root
 
 # modules of this package; imported only when run, since workers that are spawned import this file again
 BENCHMARKS = (
+    "synthesize_frames_per_second",
     "prepare_vs_full_decode",
     "dag_parse_seconds",
     "repro_noop_seconds",

@@ -23,9 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find page flips in phone videos of books, and keep the model that finds them alive in production.",
 )
-RAW = Path("data/raw")
+RAW, PARAMS = Path("data/raw"), Path("params.yaml")
 NAME_HELP = "The registered model (default: register.model_name of params.yaml)."
-MODEL_HELP = "`champion`, a version number or alias, or the path of an .onnx file."
+MODEL_HELP = "`champion` (day-zero until there is one), `day-zero`, a version or alias, or the path of an .onnx file."
 
 
 class Format(StrEnum):
@@ -76,35 +76,44 @@ def import_command(
 @app.command()
 def synthesize(
     out: Annotated[Path, typer.Option(help="The folder of raw frames; must not hold any.")] = RAW,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    books: Annotated[int, typer.Option(help="Different books.")] = 9,
-    clips_per_book: Annotated[int, typer.Option(help="Clips of each book, half of them flips.")] = 20,
-    frames_per_clip: Annotated[int, typer.Option(help="Frames of each clip.")] = 8,
-    width: Annotated[int, typer.Option(help="Pixels.")] = 1080,
-    height: Annotated[int, typer.Option(help="Pixels.")] = 1920,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
+    books: Annotated[int | None, typer.Option(help="Different books.")] = None,
+    clips_per_book: Annotated[int | None, typer.Option(help="Clips of each book, half of them flips.")] = None,
+    frames_per_clip: Annotated[int | None, typer.Option(help="Frames of each clip.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    params: Annotated[Path, typer.Option(help="The file whose section `synthesize` holds all else.")] = PARAMS,
     track: Annotated[bool, typer.Option(help="Track data/raw with DVC and push it to the remote.")] = True,
     uploads: Annotated[
         bool, typer.Option("--uploads", help="Make sample uploads in the upload folder instead.")
     ] = False,
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this image instead.")] = None,
+    beside: Annotated[Path | None, typer.Option(help="With --sheet: a folder of real frames to show below.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Draw an MP4 with its events.json instead.")] = None,
+    flips: Annotated[int, typer.Option(help="With --video: how many pages are turned.")] = 5,
+    book: Annotated[int, typer.Option(help="With --video: which book.")] = 0,
 ) -> None:
-    """Draw labelled page-flip clips: sample frames to try the system with."""
+    """Draw labelled page-flip clips, or a long video: data to try, train and test the system with."""
     from pageflip import sample
+    from pageflip.synthetic.ranges import Synthesize, load_synthesize
 
+    plan = load_synthesize(params) if params.exists() or params != PARAMS else Synthesize()
+    given = {"seed": seed, "books": books, "clips_per_book": clips_per_book, "frames_per_clip": frames_per_clip}
+    given |= {"width": width, "height": height}
+    plan = plan.model_copy(update={name: value for name, value in given.items() if value is not None})
     if uploads:
-        for name in sample.make_uploads(seed=seed):
+        for name in sample.make_uploads(seed=plan.seed):
             print(f"sample upload {name}")
-        return
-    frames = sample.make_frames(
-        out,
-        seed=seed,
-        books=books,
-        clips_per_book=clips_per_book,
-        frames_per_clip=frames_per_clip,
-        width=width,
-        height=height,
-    )
-    print(f"drew {frames} frames into {out}")
-    _track(out, track)
+    elif sheet:
+        sample.make_sheet(sheet, plan, beside)
+        print(f"drew a contact sheet into {sheet}")
+    elif video:
+        truth = sample.make_video(video, plan, book=book, flips=flips)
+        print(f"drew {len(truth['events'])} flips in {truth['frames']} frames into {video}")
+    else:
+        frames = sample.make_frames(out, plan)
+        print(f"drew {frames} frames into {out}")
+        _track(out, track)
 
 
 def _track(out: Path, wanted: bool) -> None:
@@ -198,9 +207,8 @@ def evaluate(
 
 def _print_evaluation(result: dict) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
-    head = Table(
-        "measure", "value", title=f"{result['model']} on {result['n']} frames, {result['n_flip']} of them flip"
-    )
+    model = " ".join(str(part) for part in (result["model"], result["version"]) if part)
+    head = Table("measure", "value", title=f"{model} on {result['n']} frames, {result['n_flip']} of them flip")
     for key in ("f1", "precision", "recall", "roc_auc", "threshold"):
         head.add_row(key, "one class only" if result[key] is None else f"{result[key]:.4f}")
     head.add_row("counts", ", ".join(f"{key} {value}" for key, value in result["confusion"].items()))

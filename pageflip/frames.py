@@ -17,6 +17,7 @@ from pageflip.errors import DataError
 LABELS = ("notflip", "flip")  # the index is the class number; `flip` is the positive class
 SUPPLIED_PARTS = ("training", "testing")
 BOOKS_FILE = "books.csv"
+SCENES_FOLDER = "scenes"  # what synthetic clips were drawn from
 FRAME_NAME = re.compile(r"(?P<video>[0-9]{4})_(?P<frame>[0-9]{9})\.jpg")
 FRAME_PATH = re.compile(r"images/(?P<supplied>training|testing)/(?P<label>flip|notflip)/" + FRAME_NAME.pattern)
 LAYOUT = "images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg"
@@ -74,7 +75,7 @@ def list_frames(raw: Path) -> list[FrameFile]:
         frame = parse_path(name)
         if frame is not None:
             found.append(frame)
-        elif name != BOOKS_FILE:
+        elif name != BOOKS_FILE and not name.startswith(f"{SCENES_FOLDER}/"):
             foreign.append(name)
     if foreign:
         raise DataError(

@@ -5,7 +5,7 @@ An unknown or missing key and a value out of range are errors that name the key,
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from pageflip.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Model = TypeVar("Model", bound=BaseModel)
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and scikit-learn refuse others
 
 
@@ -82,12 +83,19 @@ class Fit(_Section):
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     weight_decay: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0  # decay of the running mean of the weights; 0 is off
+    body_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1  # share of learning_rate for all but the head
     accelerator: Literal["auto", "cpu", "cuda"]
     require_gpu: bool
 
 
 class Augment(_Section):
-    """Strengths of the training augmentation; 0 turns one off. Angles in degrees, shifts as shares of the frame."""
+    """Strengths of the training augmentation; 0 turns one off.
+
+    Angles are in degrees, shifts shares of the frame, other lengths frame widths; `grey`, `swap` and `sharpen` are
+    shares of the frames.
+    """
 
     brightness: Share
     contrast: Share
@@ -98,6 +106,21 @@ class Augment(_Section):
     zoom: Share
     rotate: Annotated[float, Field(ge=0, le=45)]
     mirror: bool
+    saturation: Share = 0
+    hue: Annotated[float, Field(ge=0, le=180)] = 0
+    grey: Share = 0  # without any colour
+    swap: Share = 0  # with their three colours in another order
+    chroma: Share = 0  # noise in blotches of colour
+    light: Share = 0  # patches of light and bands of shadow
+    slope: Share = 0  # of the light over the frame
+    blur: Annotated[float, Field(ge=0, le=0.1)] = 0  # standard deviation along its direction
+    sharpen: Share = 0
+    resolution: Annotated[float, Field(ge=0, le=8)] = 0  # scaled down by 1 to 1 + this, and up again
+    stretch: Share = 0  # width against height
+    shear: Share = 0
+    perspective: Annotated[float, Field(ge=0, le=0.4)] = 0
+    closer: Share = 0  # further zoom, towards the book only: it then leaves the frame
+    patches: Share = 0  # size of ellipses that cover parts, every second of the colour of skin
 
 
 class Cnn(_Section):
@@ -107,16 +130,37 @@ class Cnn(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
+class EfficientNetLite0(_Section):
+    """EfficientNet-Lite0 up to stage `stages`, a last convolution to `last` channels (0: none), the first not trained.
+
+    `initial` names the weights that training starts from: none, imagenet, day-zero, or the path or s3:// address of a
+    file.
+    """
+
+    stages: Annotated[int, Field(ge=1, le=7)]
+    last: Annotated[int, Field(ge=0)]
+    frozen: Annotated[int, Field(ge=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    initial: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _frozen_are_there(self) -> "EfficientNetLite0":
+        if self.frozen > self.stages:
+            raise ValueError(f"frozen is {self.frozen}, and must be at most stages, {self.stages}")
+        return self
+
+
 class Networks(_Section):
     """The settings of each network, by its registry name."""
 
     cnn: Cnn
+    efficientnet_lite0: EfficientNetLite0
 
 
 class Train(_Section):
     """Which models are trained, and how."""
 
-    models: Annotated[tuple[Literal["cnn"], ...], Field(min_length=1)]
+    models: Annotated[tuple[Literal["cnn", "efficientnet_lite0"], ...], Field(min_length=1)]
     seed: Seed
     fit: Fit
     augment: Augment
@@ -152,9 +196,30 @@ class ScoreUploads(_Section):
     uploads_per_shard: Count
 
 
+class DayZero(_Section):
+    """The model that is there before any labels: what is drawn for it, and how it is trained (`make day-zero`).
+
+    What scenes are drawn from stands in `synthesize.ranges`.
+    """
+
+    seed: Seed
+    books: Annotated[int, Field(ge=3)]
+    clips_per_book: Annotated[int, Field(ge=2)]
+    frames_per_clip: Annotated[int, Field(ge=2)]
+    width: Annotated[int, Field(ge=64)]
+    height: Annotated[int, Field(ge=64)]
+    quality: Annotated[int, Field(ge=1, le=100)]
+    shares: Shares
+    prepare: Prepare
+    network: EfficientNetLite0
+    fit: Fit
+    augment: Augment
+
+
 class Params(_Section):
     """The whole of `params.yaml`; one field per stage or job."""
 
+    synthesize: dict[str, Any]  # checked by pageflip.synthetic.ranges when something is drawn
     prepare: Prepare
     validate_: Annotated[Validate, Field(alias="validate")]
     split: Split
@@ -163,6 +228,7 @@ class Params(_Section):
     register_: Annotated[Register, Field(alias="register")]
     promote: Promote
     score_uploads: ScoreUploads
+    day_zero: DayZero
 
 
 def load_params(path: Path) -> Params:
@@ -171,33 +237,47 @@ def load_params(path: Path) -> Params:
     Raises:
         ConfigError: the file is missing, is not YAML, or has an unknown, missing or impossible value.
     """
+    return parse(Params, read_yaml(path), path, "the keys and their ranges stand in pageflip/params.py.")
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a params file, unchecked.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no {path}", "run the command in the project's folder.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}", "mend it, or restore it with `git checkout`.") from None
+
+
+def parse(model: type[Model], content: Any, path: Path, remedy: str) -> Model:
+    """Check the content of a params file, or of a section of it.
+
+    Raises:
+        ConfigError: names every unknown, missing or impossible value.
+    """
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        lines = [_describe(entry) for entry in error.errors()]
-        raise ConfigError(
-            f"{path}: " + "; ".join(lines), "the keys and their ranges stand in pageflip/params.py."
-        ) from None
+        lines = [_describe(entry, model) for entry in error.errors()]
+        raise ConfigError(f"{path}: " + "; ".join(lines), remedy) from None
 
 
-def _describe(error: dict) -> str:
+def _describe(error: dict, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), n=1)
+        near = get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1], model), n=1)
         return f"unknown key {key}" + (f" (did you mean {near[0]}?)" if near else "")
     if error["type"] == "missing":
         return f"missing key {key}"
     return f"{key or 'the content'} = {error['input']!r}: {error['msg']}"
 
 
-def _known_keys(parents: tuple) -> list[str]:
-    model: type[BaseModel] = Params
+def _known_keys(parents: tuple, model: type[BaseModel]) -> list[str]:
     for part in parents:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         model = fields[part].annotation

@@ -6,34 +6,68 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pageflip import settings, storage
+from pageflip.errors import ConfigError
 from pageflip.progress import counting
-from pageflip.synthetic import plan_clips, write_archive, write_video
+from pageflip.synthetic import Clip, plan_clips, write_archive, write_video
+from pageflip.synthetic.ranges import Synthesize
+from pageflip.synthetic.sheet import contact_sheet
 
 UPLOADS_SEED = 1_000  # far from the seeds of training frames: books that the model never saw
 FOLDER_FRAMES = 16
 
 
-def make_frames(
-    out: Path, *, seed: int, books: int, clips_per_book: int, frames_per_clip: int, width: int, height: int
-) -> int:
+def make_frames(out: Path, plan: Synthesize) -> int:
     """Draw labelled clips into the new folder `out`, showing progress; return the number of frames.
 
     Raises:
         ConfigError: an impossible number.
         DataError: `out` holds something.
     """
-    clips = plan_clips(
-        seed=seed,
-        books=books,
-        clips_per_book=clips_per_book,
-        frames_per_clip=frames_per_clip,
-        width=width,
-        height=height,
-    )
+    clips = _plan(plan)
     total = sum(clip.frames for clip in clips)
     with counting(total, "synthesize") as advance:
-        write_archive(clips, out, advance=advance)
+        write_archive(clips, out, ranges=plan.ranges, quality=plan.quality, advance=advance)
     return total
+
+
+def make_sheet(path: Path, plan: Synthesize, beside: Path | None) -> None:
+    """Draw a contact sheet of two frames of each label a book, eight books at most, into an image file.
+
+    Raises:
+        ConfigError: an impossible number, or a file that is no image by its name.
+        DataError: `beside` holds no frames.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise ConfigError(f"{path} is not the name of an image", "end it in .jpg, .png or .webp.")
+    clips = _plan(plan.model_copy(update={"books": min(plan.books, 8), "clips_per_book": 4}))
+    with counting(len(clips), "sheet") as advance:
+        sheet = contact_sheet(clips, ranges=plan.ranges, beside=beside, advance=advance)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, quality=85)
+
+
+def make_video(path: Path, plan: Synthesize, *, book: int, flips: int) -> dict:
+    """Draw a video of a book that is leafed through; beside it NAME.events.json and NAME.scene.json. Returns the truth.
+
+    Raises:
+        ConfigError, DataError: an impossible number or name.
+    """
+    return write_video(
+        path,
+        seed=plan.seed,
+        book=book,
+        flips=flips,
+        width=plan.width,
+        height=plan.height,
+        ranges=plan.ranges,
+        events_path=path.with_suffix(".events.json"),
+        scene_path=path.with_suffix(".scene.json"),
+    )
+
+
+def _plan(plan: Synthesize) -> list[Clip]:
+    sizes = {name: getattr(plan, name) for name in ("seed", "books", "clips_per_book", "frames_per_clip")}
+    return plan_clips(**sizes, width=plan.width, height=plan.height)
 
 
 def make_uploads(*, seed: int) -> Iterator[str]:

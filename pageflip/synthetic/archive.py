@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from pageflip.decoding import available_cores
 from pageflip.errors import ConfigError, DataError
-from pageflip.frames import BOOKS_FILE, LABELS, SUPPLIED_PARTS, frame_path
-from pageflip.synthetic.draw import render_clip
+from pageflip.frames import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
+from pageflip.synthetic.draw import render_script
+from pageflip.synthetic.ranges import DEFAULT, Ranges
+from pageflip.synthetic.records import write_scene
 from pageflip.synthetic.scene import Clip, check_numbers
+from pageflip.synthetic.scripts import clip_script
 
 TESTING_SHARE = 0.2
 
@@ -25,15 +29,18 @@ def write_archive(
     clips: Sequence[Clip],
     out: Path,
     *,
+    ranges: Ranges = DEFAULT,
     quality: int = 88,
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> None:
-    """Draw the clips into `out`: images/{training,testing}/LABEL/VVVV_FFFFFFFFF.jpg and books.csv, all or nothing.
+    """Draw the clips into `out`, all or nothing: images/{training,testing}/LABEL/VVVV_FFFFFFFFF.jpg, books.csv, and
+    what each clip was drawn from in scenes/LABEL/VVVV.json.
 
     Args:
         clips: what to draw; each (label, video) once.
         out: a folder that does not exist, or is empty.
+        ranges: what scenes are drawn from.
         quality: of the JPEG files, 1 to 100.
         workers: processes; by default one for each core this process may use. With 1 no process is started.
         advance: called in this process with the number of frames of each clip that is done.
@@ -51,7 +58,9 @@ def write_archive(
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _write_all(clips, draft, quality, min(workers, len(clips)), advance or (lambda count: None))
+        draw = partial(_write_clip, draft=draft, ranges=ranges, quality=quality)
+        _make_folders(draft)
+        _write_all(clips, draw, min(workers, len(clips)), advance or (lambda count: None))
         _write_books(clips, draft / BOOKS_FILE)
         draft.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
         draft.rename(out)
@@ -73,17 +82,20 @@ def _check_clips(clips: Sequence[Clip]) -> None:
             raise ConfigError(f"a clip has the label {clip.label!r}", f"use one of {', '.join(LABELS)}.")
 
 
-def _write_all(clips: Sequence[Clip], draft: Path, quality: int, workers: int, advance: Callable) -> None:
+def _make_folders(draft: Path) -> None:
     for label in LABELS:
         for part in SUPPLIED_PARTS:
             (draft / frame_path(part, label, "0000", 0)).parent.mkdir(parents=True)
+
+
+def _write_all(clips: Sequence[Clip], draw: Callable[[Clip], int], workers: int, advance: Callable) -> None:
     if workers == 1:
         for clip in clips:
-            advance(_write_clip(clip, draft, quality))
+            advance(draw(clip))
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_thread)
     try:
-        for done in as_completed([pool.submit(_write_clip, clip, draft, quality) for clip in clips]):
+        for done in as_completed([pool.submit(draw, clip) for clip in clips]):
             advance(done.result())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -95,17 +107,17 @@ def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_clip(clip: Clip, draft: Path, quality: int) -> int:
+def _write_clip(clip: Clip, draft: Path, ranges: Ranges, quality: int) -> int:
     """Draw and write one clip; returns its number of frames."""
-    testing = testing_numbers(clip)
-    count = 0
-    for frame in render_clip(clip):
+    testing, script, records = testing_numbers(clip), clip_script(clip, ranges), []
+    for frame in render_script(script, clip):
         part = "testing" if frame.number in testing else "training"
         path = draft / frame_path(part, clip.label, clip.video, frame.number)
         bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
         path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
-        count += 1
-    return count
+        records.append({"number": frame.number, "lift": round(frame.lift, 6), "pages": frame.pages})
+    write_scene(draft / SCENES_FOLDER / clip.label / f"{clip.video}.json", script, records, clip)
+    return len(records)
 
 
 def testing_numbers(clip: Clip) -> set[int]:

@@ -1,4 +1,4 @@
-"""How a book and its recording place look: drawn once per book from a seed, so that every clip of a book agrees.
+"""How a book, its recording place and its people look: drawn once per book from a seed, then varied for each clip.
 
 Lengths are in picture widths, x to the right, y down, from the picture's top left corner; colours are RGB 0..255.
 """
@@ -7,32 +7,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pageflip.synthetic.desks import DeskStyle, desk_style
+from pageflip.synthetic.geometry import Lying, Phone, Stack
+from pageflip.synthetic.hands import HandStyle, hand_style
+from pageflip.synthetic.pages import PageStyle, page_style
+from pageflip.synthetic.ranges import Pair, Ranges
+
 Colour = tuple[float, float, float]
-
-_DESKS = ((216, 212, 200), (232, 231, 228), (196, 172, 138), (168, 128, 92), (188, 196, 204), (150, 152, 150))
-_SKINS = ((226, 172, 148), (208, 142, 116), (240, 196, 172), (164, 108, 80), (118, 76, 56), (188, 130, 98))
-_SLEEVES = ((22, 22, 26), (38, 44, 66), (92, 96, 100), (120, 34, 36), (36, 66, 52), (206, 204, 198), (60, 84, 128))
-_BELOWS = ((16, 14, 14), (34, 26, 20), (24, 28, 38), (62, 50, 40), (84, 84, 88))
-
-
-@dataclass(frozen=True)
-class TextStyle:
-    """The typography of a book. `pitch` is the line distance and `margin` the margin, both in page widths."""
-
-    font: int
-    pitch: float
-    margin: float
-    figures: float
-    columns: int
-    ink: Colour
 
 
 @dataclass(frozen=True)
 class Light:
     """The light on the scene.
 
-    `direction` is the unit vector to the light, `slope` the fall-off over the picture, `ambient` how bright paper is
-    that turns away from the light, `patch` the corners of the window's light.
+    `direction` is the unit vector to the main light, `slope` the fall-off over the picture, `ambient` how bright paper
+    is that turns away from it, `through` how much shines through a sheet, `glow` how far the print of a sheet drowns
+    in that, `patches` polygons of a window's light with their gain, `shadows` the same for the person's shadow,
+    `softness` of their rims.
     """
 
     direction: tuple[float, float, float]
@@ -41,113 +32,178 @@ class Light:
     vignette: float
     exposure: float
     ambient: float
-    patch: tuple[tuple[float, float], ...]
+    through: float
+    glow: float
+    hardness: float
+    patches: tuple[tuple[tuple[float, float], ...], ...]
     patch_gain: float
+    shadows: tuple[tuple[tuple[float, float], ...], ...]
+    shadow_gain: float
+    softness: float
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What the phone makes of it: the mean grey level it exposes for, noise in grey levels, sharpening, blur in pixels
+    of a picture 1080 wide, contrast, saturation, and the quality of a first JPEG compression (0 for none)."""
+
+    metering: float
+    noise: float
+    sharpen: float
+    blur: float
+    contrast: float
+    saturation: float
+    quality: int
 
 
 @dataclass(frozen=True)
 class Look:
-    """Everything that stays the same in a clip. `thickness` is how steeply the left and right pages leave the spine."""
+    """Everything that stays the same in a clip."""
 
     book_seed: int
-    page: tuple[float, float]
-    spine: tuple[float, float]
-    turn: float
-    camera: tuple[float, float, float]
-    thickness: tuple[float, float]
-    paper: Colour
+    lying: Lying
+    phone: Phone
     cover: Colour
-    desk: Colour
-    grain: float
-    desk_edge: tuple[float, float]
-    far_edge: tuple[float, float]
-    below: Colour
-    skin: Colour
-    sleeve: Colour
-    sleeve_start: float
-    noise: float
-    text: TextStyle
+    cover_margin: float
+    pages: PageStyle
+    desk: DeskStyle
+    hands: HandStyle
+    hand_length: float
     light: Light
+    sensor: Sensor
+    mirrored: bool
 
 
-def book_look(book_seed: int, aspect: float) -> Look:
+def book_look(book_seed: int, aspect: float, ranges: Ranges) -> Look:
     """The look of one book, for pictures whose height is `aspect` times their width."""
     rng = np.random.default_rng([book_seed, 11])
-    width = rng.uniform(0.66, 0.96) / 2
-    tall = min(width * rng.uniform(1.45, 1.8), aspect * 0.56)
-    white = rng.uniform(222, 246)
-    warmth = rng.uniform(0, 26)
+    book = ranges.book
+    width = _draw(rng, book.page_width)
+    tall = min(width * _draw(rng, book.page_ratio), aspect * 0.56)
+    phone = _phone(rng, aspect, ranges)
+    thickness, opened = _draw(rng, book.thickness), rng.uniform(0.15, 0.85)
+    halves = [
+        Stack(thickness * share, _draw(rng, book.bulge) * (0.5 + share), rng.uniform(0.07, 0.14))
+        for share in (1 - opened, opened)
+    ]
     return Look(
         book_seed=book_seed,
-        page=(width, tall),
-        spine=(0.5 + rng.uniform(-0.05, 0.05), aspect * rng.uniform(0.38, 0.46)),
-        turn=np.deg2rad(rng.uniform(-4, 4)),
-        camera=(0.5 + rng.uniform(-0.06, 0.06), aspect * rng.uniform(0.42, 0.56), rng.uniform(1.35, 2.0)),
-        thickness=(rng.uniform(0.35, 1.4), rng.uniform(0.25, 1.0)),
-        paper=(white, white - warmth * 0.35, white - warmth),
-        cover=_shift(rng, (90, 84, 84), 45),
-        desk=_pick(rng, _DESKS, 9),
-        grain=rng.uniform(0, 10),
-        desk_edge=(aspect * rng.uniform(0.8, 0.93), rng.uniform(-0.12, 0.04)),
-        far_edge=(aspect * rng.uniform(-0.05, 0.05), rng.uniform(-0.03, 0.03)),
-        below=_pick(rng, _BELOWS, 6),
-        skin=_pick(rng, _SKINS, 8),
-        sleeve=_pick(rng, _SLEEVES, 10),
-        sleeve_start=rng.uniform(1.15, 2.2),
-        noise=rng.uniform(1.5, 5.0),
-        text=_text(rng),
-        light=_light(rng, aspect),
+        lying=Lying(
+            (width, tall),
+            (_draw(rng, book.spine_x), aspect * _draw(rng, book.spine_y)),
+            float(np.deg2rad(_draw(rng, book.turn))),
+            *halves,
+        ),
+        phone=phone,
+        cover=_cover(rng),
+        cover_margin=float(rng.uniform(0.005, 0.014) if rng.random() < book.hardcover else rng.uniform(0, 0.002)),
+        pages=page_style(rng),
+        desk=desk_style(rng, aspect),
+        hands=hand_style(rng),
+        hand_length=_draw(rng, ranges.hands.length),
+        light=_light(rng, aspect, ranges),
+        sensor=_sensor(rng, ranges),
+        mirrored=bool(rng.random() < book.mirrored),
     )
 
 
-def clip_look(look: Look, clip_seed: int) -> Look:
-    """The book's look with what differs between recordings of it: a nudge of book and phone, exposure, the sun."""
+def clip_look(look: Look, clip_seed: int, ranges: Ranges) -> Look:
+    """The book's look with what differs between recordings of it: book and phone moved, exposure, the sun."""
     rng = np.random.default_rng([clip_seed, 12])
-    light = look.light
+    light = _light(rng, look.phone.aspect, ranges) if rng.random() < 0.3 else look.light
     shift = rng.normal(0, 0.04, 2)
-    patch = tuple((x + shift[0], y + shift[1]) for x, y in light.patch) if rng.random() < 0.8 else ()
-    light = replace(light, exposure=light.exposure * rng.uniform(0.78, 1.16), patch=patch)
-    spine = (look.spine[0] + rng.normal(0, 0.012), look.spine[1] + rng.normal(0, 0.02))
-    return replace(look, spine=spine, turn=look.turn + rng.normal(0, 0.008), light=light)
-
-
-def _text(rng: np.random.Generator) -> TextStyle:
-    grey = rng.uniform(20, 80)
-    return TextStyle(
-        font=int(rng.choice([0, 2, 3, 4])),  # the Hershey fonts of OpenCV: simplex, duplex, complex, triplex
-        pitch=rng.uniform(0.034, 0.05),
-        margin=rng.uniform(0.09, 0.16),
-        figures=rng.uniform(0.1, 0.75),
-        columns=2 if rng.random() < 0.2 else 1,
-        ink=(grey, grey, grey + rng.uniform(0, 10)),
+    patches = tuple(tuple((x + shift[0], y + shift[1]) for x, y in polygon) for polygon in light.patches)
+    light = replace(
+        light, exposure=light.exposure * float(rng.uniform(0.85, 1.12)), patches=patches if rng.random() < 0.85 else ()
     )
+    spine = (look.lying.spine[0] + rng.normal(0, 0.015), look.lying.spine[1] + rng.normal(0, 0.025))
+    lying = replace(
+        look.lying,
+        spine=(float(spine[0]), float(spine[1])),
+        turn=look.lying.turn + float(rng.normal(0, 0.012)),
+        right=_leafed(look.lying.right, rng),
+        left=_leafed(look.lying.left, rng),
+    )
+    return replace(look, lying=lying, light=light)
 
 
-def _light(rng: np.random.Generator, aspect: float) -> Light:
-    angle = rng.uniform(0, 2 * np.pi)
-    flat = rng.uniform(0.25, 0.6)
-    strength = rng.uniform(0.05, 0.22)
-    tone = rng.uniform(-0.06, 0.06)
-    start = np.array([rng.uniform(-0.1, 0.8), aspect * rng.uniform(0.05, 0.5)])
-    along = np.array([rng.uniform(0.3, 0.9), aspect * rng.uniform(0.05, 0.4)])
-    across = np.array([rng.uniform(-0.15, 0.3), aspect * rng.uniform(0.08, 0.25)])
-    corners = (start, start + along, start + along + across, start + across)
+def _leafed(stack: Stack, rng: np.random.Generator) -> Stack:
+    return replace(stack, arch=stack.arch * float(rng.uniform(0.7, 1.3)))
+
+
+def _phone(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Phone:
+    camera = ranges.camera
+    distance, tilt = _draw(rng, camera.distance), np.deg2rad(_draw(rng, camera.tilt))
+    target = (0.5, aspect / 2)
+    # a phone that is tilted stands nearer to the reader and looks away from them
+    place = (0.5 + rng.normal(0, 0.06), aspect / 2 + distance * np.sin(tilt), distance * np.cos(tilt))
+    return Phone(tuple(float(v) for v in place), target, float(np.deg2rad(_draw(rng, camera.roll))), aspect)
+
+
+def _light(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Light:
+    about, flat = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.75)
+    strength, tone = _draw(rng, ranges.light.falloff), _draw(rng, ranges.light.warmth)
+    shade = rng.random() < ranges.light.shadow
     return Light(
-        direction=(float(np.cos(angle) * flat), float(np.sin(angle) * flat), float(np.sqrt(1 - flat**2))),
-        slope=(float(np.cos(angle) * strength), float(np.sin(angle) * strength)),
-        tint=(1 + tone, 1 + 0.2 * tone, 1 - tone),
-        vignette=rng.uniform(0.06, 0.3),
-        exposure=rng.uniform(0.72, 1.05),
-        ambient=rng.uniform(0.76, 0.94),
-        patch=tuple((float(x), float(y)) for x, y in corners) if rng.random() < 0.75 else (),
-        patch_gain=rng.uniform(1.12, 1.5),
+        direction=(float(np.cos(about) * flat), float(np.sin(about) * flat), float(np.sqrt(1 - flat**2))),
+        slope=(float(np.cos(about) * strength), float(np.sin(about) * strength)),
+        tint=(1 + tone, 1 + 0.25 * tone, 1 - tone),
+        vignette=float(rng.uniform(0.02, 0.3)),
+        exposure=_draw(rng, ranges.light.exposure),
+        ambient=_draw(rng, ranges.light.ambient),
+        through=float(rng.uniform(0.35, 0.8)),
+        glow=_draw(rng, ranges.light.glow),
+        hardness=float(rng.uniform(0.15, 0.75)),
+        patches=_patches(rng, aspect) if rng.random() < ranges.light.patches else (),
+        patch_gain=float(rng.uniform(1.1, 1.7)),
+        shadows=_shadows(rng, aspect) if shade else (),
+        shadow_gain=float(rng.uniform(0.55, 0.9)),
+        softness=float(np.exp(rng.uniform(np.log(0.004), np.log(0.06)))),
     )
 
 
-def _pick(rng: np.random.Generator, choices: tuple[Colour, ...], spread: float) -> Colour:
-    return _shift(rng, choices[int(rng.integers(len(choices)))], spread)
+def _patches(rng: np.random.Generator, aspect: float) -> tuple:
+    """Parallelograms side by side, as the panes of a window throw them."""
+    start = np.array([rng.uniform(-0.4, 0.8), aspect * rng.uniform(0.0, 0.7)])
+    along = np.array([rng.uniform(0.15, 0.9), aspect * rng.uniform(-0.2, 0.35)])
+    across = np.array([rng.uniform(-0.25, 0.3), aspect * rng.uniform(0.06, 0.3)])
+    panes = []
+    for pane in range(int(rng.integers(1, 4))):
+        corner = start + across * 1.12 * pane
+        corners = (corner, corner + along, corner + along + across, corner + across)
+        panes.append(tuple((float(x), float(y)) for x, y in corners))
+    return tuple(panes)
 
 
-def _shift(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    red, green, blue = np.clip(np.asarray(colour) + rng.uniform(-spread, spread, 3), 4, 250)
-    return float(red), float(green), float(blue)
+def _shadows(rng: np.random.Generator, aspect: float) -> tuple:
+    """The shadow of a head and shoulders, or of an arm, that reaches in from below or from a side."""
+    x, reach = rng.uniform(0.1, 0.9), aspect * rng.uniform(0.15, 0.55)
+    wide = rng.uniform(0.25, 0.6)
+    lean = rng.uniform(-0.3, 0.3)
+    outline = [(-wide, 0.0), (-wide * 0.8, 0.55), (-0.35 * wide, 0.7), (-0.3 * wide, 0.95), (0.0, 1.05)]
+    outline += [(0.3 * wide, 0.95), (0.35 * wide, 0.7), (wide * 0.8, 0.55), (wide, 0.0)]
+    return (tuple((float(x + a + lean * b), float(aspect + 0.05 - reach * b)) for a, b in outline),)
+
+
+def _sensor(rng: np.random.Generator, ranges: Ranges) -> Sensor:
+    camera = ranges.camera
+    return Sensor(
+        metering=_draw(rng, camera.metering),
+        noise=_draw(rng, camera.noise),
+        sharpen=float(rng.uniform(0, 1.0)),
+        blur=float(rng.uniform(1.0, 4.0)) if rng.random() < camera.defocus else 0.0,
+        contrast=float(rng.uniform(0.9, 1.25)),
+        saturation=float(rng.uniform(0.65, 1.35)),
+        quality=int(rng.integers(25, 70)) if rng.random() < camera.recompressed else 0,
+    )
+
+
+def _cover(rng: np.random.Generator) -> Colour:
+    """Mostly muted; now and then a strong colour."""
+    grey, colour = rng.uniform(20, 220), rng.normal(0, 1, 3)
+    values = np.clip(grey + colour * rng.choice([8, 25, 60]), 8, 240)
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _draw(rng: np.random.Generator, pair: Pair) -> float:
+    return float(rng.uniform(*pair))

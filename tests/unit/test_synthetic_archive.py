@@ -1,0 +1,136 @@
+"""Archives, scene files and contact sheets of drawn clips: a valid layout, the same bytes for the same seed."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from pageflip.errors import ConfigError, DataError
+from pageflip.frames import list_frames, read_books
+from pageflip.synthetic import plan_clips, render_clip, write_archive
+from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
+from pageflip.synthetic.draw import render_script
+from pageflip.synthetic.ranges import DEFAULT
+from pageflip.synthetic.records import read_scene
+from pageflip.synthetic.scripts import clip_script
+from pageflip.synthetic.sheet import contact_sheet
+
+SMALL = {"width": 108, "height": 192}
+
+
+def plan(seed=3, books=2, clips_per_book=4, frames_per_clip=6, **size):
+    return plan_clips(
+        seed=seed, books=books, clips_per_book=clips_per_book, frames_per_clip=frames_per_clip, **(size or SMALL)
+    )
+
+
+def contents(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_clip_is_drawn_again_from_its_scene_file(tmp_path):
+    clips = plan(books=1, clips_per_book=2, frames_per_clip=3)
+    write_archive(clips, tmp_path / "raw", workers=1)
+    for clip in clips:
+        path = tmp_path / "raw" / "scenes" / clip.label / f"{clip.video}.json"
+        script, described = read_scene(path)
+        assert described == clip
+        assert script == clip_script(clip, DEFAULT)
+        again = list(render_script(script, described))
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(again, render_clip(clip), strict=True))
+        records = json.loads(path.read_text())["frames"]
+        assert [record["number"] for record in records] == list(clip.numbers)
+        assert all((record["lift"] > 0) == (clip.label == "flip") for record in records)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"format": 9}', '{"format": 1, "clip": null, "script": {"seed": 1}}'])
+def test_a_file_that_describes_no_scene_is_refused(tmp_path, content):
+    path = tmp_path / "scene.json"
+    with pytest.raises(DataError, match="there is no"):
+        read_scene(path)
+    path.write_text(content)
+    with pytest.raises(DataError, match="describes no scene"):
+        read_scene(path)
+
+
+def test_contact_sheet_shows_both_labels_and_the_real_frames_beside_them(tmp_path):
+    clips = plan(books=1, clips_per_book=4, frames_per_clip=2)
+    drawn = contact_sheet(clips, columns=2)
+    write_archive(clips, tmp_path / "raw", workers=1)
+    beside = contact_sheet(clips, columns=2, beside=tmp_path / "raw")
+    assert beside.width == drawn.width
+    assert beside.height > 1.9 * drawn.height - 20
+    with pytest.raises(DataError, match="holds no frames of notflip"):
+        contact_sheet(clips, beside=tmp_path / "raw" / "scenes")
+
+
+def test_archive_has_the_layout_that_the_frame_listing_reads(tmp_path):
+    clips, done = plan(), []
+    write_archive(clips, tmp_path / "raw", workers=1, advance=done.append)
+    frames = list_frames(tmp_path / "raw")
+    assert done == [6] * len(clips)
+    assert len(frames) == sum(done)
+    assert read_books(tmp_path / "raw") == {(clip.label, clip.video): clip.book for clip in clips}
+    picture = cv2.imread(str(tmp_path / "raw" / frames[0].path))
+    assert picture.shape == (192, 108, 3)
+    assert [file.name for file in tmp_path.iterdir()] == ["raw"]
+
+
+def test_archive_puts_a_fifth_of_each_clip_into_testing(tmp_path):
+    clips = plan(books=1, clips_per_book=2, frames_per_clip=10)
+    write_archive(clips, tmp_path / "raw", workers=1)
+    for clip in clips:
+        mine = [frame for frame in list_frames(tmp_path / "raw") if frame.clip == f"{clip.label}/{clip.video}"]
+        assert {frame.frame for frame in mine if frame.supplied == "testing"} == numbers_for_testing(clip)
+        assert len(numbers_for_testing(clip)) == 2
+        assert [frame.frame for frame in mine] == list(clip.numbers)
+
+
+def test_the_same_file_name_stands_under_both_labels_for_different_pictures(tmp_path):
+    write_archive(plan(books=1, clips_per_book=2), tmp_path / "raw", workers=1)
+    by_label = {"flip": {}, "notflip": {}}
+    for frame in list_frames(tmp_path / "raw"):
+        by_label[frame.label][(tmp_path / frame.path).name] = (tmp_path / "raw" / frame.path).read_bytes()
+    shared = by_label["flip"].keys() & by_label["notflip"].keys()
+    assert len(shared) == 6
+    assert all(by_label["flip"][name] != by_label["notflip"][name] for name in shared)
+
+
+def test_worker_processes_write_the_same_bytes_as_one_process(tmp_path):
+    clips = plan(books=1, clips_per_book=2, frames_per_clip=3)
+    write_archive(clips, tmp_path / "alone", workers=1)
+    write_archive(clips, tmp_path / "shared", workers=2)
+    assert contents(tmp_path / "alone") == contents(tmp_path / "shared")
+
+
+def test_archive_fills_an_empty_folder_and_refuses_one_that_holds_something(tmp_path):
+    clips = plan(books=1, clips_per_book=2, frames_per_clip=2)
+    (tmp_path / "raw").mkdir()
+    write_archive(clips, tmp_path / "raw", workers=1)
+    before = contents(tmp_path / "raw")
+    with pytest.raises(DataError, match="raw exists already"):
+        write_archive(clips, tmp_path / "raw", workers=1)
+    assert contents(tmp_path / "raw") == before
+
+
+def test_archive_leaves_nothing_behind_when_it_is_stopped(tmp_path):
+    def stop(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_archive(plan(frames_per_clip=2), tmp_path / "raw", workers=1, advance=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [{"quality": 0}, {"workers": 0}])
+def test_archive_refuses_settings_that_cannot_be(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is 0"):
+        write_archive(plan(), tmp_path / "raw", **wrong)
+
+
+def test_archive_refuses_no_clips_and_a_clip_planned_twice(tmp_path):
+    with pytest.raises(ConfigError, match="no clips"):
+        write_archive([], tmp_path / "raw")
+    with pytest.raises(ConfigError, match="flip/0001 is planned twice"):
+        write_archive(plan()[:1] * 2, tmp_path / "raw")
