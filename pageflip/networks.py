@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pageflip.efficientnet import EfficientNetLite0
 from pageflip.errors import DataError
 from pageflip.files import sha256_of
 from pageflip.transforms import for_evaluation
@@ -54,12 +55,13 @@ def _convolution(width: int, out: int, stride: int) -> nn.Sequential:
     )
 
 
-REGISTRY: dict[str, type[nn.Module]] = {"cnn": Cnn}
+REGISTRY: dict[str, type[nn.Module]] = {"cnn": Cnn, "efficientnet_lite0": EfficientNetLite0}
+INITIAL = "initial"  # the setting that names weights to start a training from; no part of the network itself
 
 
 def build_network(name: str, settings: dict[str, Any]) -> nn.Module:
-    """Make the untrained network `name` with its section of `train.networks`."""
-    return REGISTRY[name](**settings)
+    """Make the untrained network `name` with its section of `train.networks`; `initial` is left to training."""
+    return REGISTRY[name](**{key: value for key, value in settings.items() if key != INITIAL})
 
 
 def save_network(folder: Path, network: nn.Module, config: dict[str, Any]) -> str:

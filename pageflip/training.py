@@ -4,6 +4,7 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
+import copy
 import math
 import sys
 import time
@@ -21,18 +22,21 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pageflip.errors import ConfigError
-from pageflip.networks import build_network
+from pageflip.initial_weights import load_initial
+from pageflip.networks import INITIAL, build_network
 from pageflip.params import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
 
 EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring runs and epochs apart
 WARM_UP_SHARE = 0.1
+HEAD = ("head.", "last.")  # what no pretrained weights hold: always trained at the full rate
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
 LAST = "last.ckpt"
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # see _loader
     "Checkpoint directory .* exists and is not empty.*",  # so that a killed run goes on
     ".*LeafSpec.*",  # Lightning's own use of torch
+    ".* in eval mode at the start of training.*",  # frozen parts of a network, and the running mean
 )
 
 
@@ -75,6 +79,8 @@ class FlipModule(lightning.LightningModule):
     def __init__(self, network: nn.Module, fit: Fit, augment: Augment, seed: int, on_epoch: Callable[[dict], None]):
         super().__init__()
         self.network, self.fit_params, self.augment, self.seed, self.on_epoch = network, fit, augment, seed, on_epoch
+        # the running mean of the weights: judged and kept in place of the network that is trained
+        self.shadow = copy.deepcopy(network).requires_grad_(False) if fit.ema else None
         self.loss = nn.BCEWithLogitsLoss()
         self.history: list[dict[str, float]] = []
         self.best_rank, self.best_epoch = -math.inf, 0
@@ -83,9 +89,9 @@ class FlipModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, and a cosine schedule with warm-up stepped per batch."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.fit_params.learning_rate, weight_decay=self.fit_params.weight_decay
-        )
+        rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate
+        groups = _parameter_groups(self.network, rate, share)
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_warm_up_and_cosine, total=total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -106,10 +112,30 @@ class FlipModule(lightning.LightningModule):
         seed = hash((self.seed, self.current_epoch, number)) % 2**63
         torch.manual_seed(seed)  # dropout
         self.generator.manual_seed(seed)
+        if self.fit_params.label_smoothing:
+            targets = torch.lerp(targets, torch.full_like(targets, 0.5), self.fit_params.label_smoothing)
         loss = self.loss(self.network(for_training(frames, self.augment, self.generator)), targets)
         self._losses.append(loss.detach())
         self._seen += len(targets)
         return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.shadow is None:
+            return
+        # a mean over as many steps as there were, until those are enough
+        decay = min(self.fit_params.ema, self.global_step / (self.global_step + 9))
+        with torch.no_grad():
+            state = self.network.state_dict()
+            for name, mean in self.shadow.state_dict().items():
+                if mean.is_floating_point():
+                    mean.lerp_(state[name], 1 - decay)
+                else:
+                    mean.copy_(state[name])
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that validation judges, and whose best weights are kept."""
+        return self.network if self.shadow is None else self.shadow
 
     def on_validation_epoch_start(self) -> None:
         self._validation = []
@@ -117,7 +143,7 @@ class FlipModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         frames, targets = batch
-        self._validation.append((self.network(for_evaluation(frames)).float(), targets))
+        self._validation.append((self.judged(for_evaluation(frames)).float(), targets))
 
     def on_validation_epoch_end(self) -> None:
         logits, targets = (torch.cat(parts) for parts in zip(*self._validation, strict=True))
@@ -135,7 +161,7 @@ class FlipModule(lightning.LightningModule):
         self.log(MONITOR, rank)
         if rank > self.best_rank:
             self.best_rank, self.best_epoch = rank, self.current_epoch
-            self.best_state = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            self.best_state = {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
         record = {
             "epoch": self.current_epoch,
             "train_loss": float(torch.stack(self._losses).mean()),
@@ -191,17 +217,22 @@ def train_network(
     Args:
         frames: the pack, uint8 [N, height, width, 3].
         train, val: (rows int [M], targets 0/1 [M]).
+        settings: the network's section of `train.networks`; weights that `initial` names are loaded when it begins.
         checkpoints: folder or s3:// address of this very training (same inputs, same params): where a killed run left
             a checkpoint, it goes on.
         on_epoch: called with each epoch's record.
 
     Raises:
-        ConfigError: a GPU is required and absent.
+        ConfigError: a GPU is required and absent, or there are no such initial weights.
     """
     accelerator = pick_accelerator(fit.accelerator, fit.require_gpu)
     torch.manual_seed(seed)
-    module = FlipModule(build_network(name, settings), fit, augment, seed, on_epoch)
+    network = build_network(name, settings)
     resume = _resume_from(checkpoints)
+    if resume is None:
+        load_initial(network, settings.get(INITIAL, "none"))
+    module = FlipModule(network, fit, augment, seed, on_epoch)
+    module.train()  # Lightning leaves the modes as they are; frozen parts of a network take theirs from this
     # the module carries its best weights, so one checkpoint is all there is to keep
     keep_last = ModelCheckpoint(checkpoints, LAST.removesuffix(".ckpt"), save_top_k=1, enable_version_counter=False)
     trainer = lightning.Trainer(
@@ -249,6 +280,17 @@ def _resume_from(checkpoints: str) -> str | None:
         return None
     print(f"train: going on from the checkpoint {last}", flush=True)
     return f"{checkpoints.rstrip('/')}/{LAST}"
+
+
+def _parameter_groups(network: nn.Module, rate: float, share: float) -> list[dict[str, Any]]:
+    """What the optimiser trains: the head at the full rate, the body at a share of it (one group when that is 1)."""
+    named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    if share == 1:
+        return [{"params": [parameter for _, parameter in named]}]
+    head = [parameter for name, parameter in named if name.startswith(HEAD)]
+    body = [parameter for name, parameter in named if not name.startswith(HEAD)]
+    groups = [{"params": head}, {"params": body, "lr": rate * share}]
+    return [group for group in groups if group["params"]]
 
 
 def _warm_up_and_cosine(step: int, total: int) -> float:

@@ -9,7 +9,7 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import networks, settings, storage, training, transforms
+from pageflip import augmentation, efficientnet, initial_weights, networks, settings, storage, training, transforms
 from pageflip.console import run_main
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.pack import INDEX_FILE, open_pack
@@ -17,6 +17,8 @@ from pageflip.params import Train, load_params
 from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
+
+CODE = (training, transforms, augmentation, networks, efficientnet, initial_weights)
 
 
 def main() -> None:
@@ -39,6 +41,8 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     assignment = read_assignment(split)
     chosen = {"seed": params.seed, "network": model, "settings": getattr(params.networks, model).model_dump()}
     chosen |= {"fit": params.fit.model_dump(), "augment": params.augment.model_dump()}
+    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"))
+    chosen |= {"initial_sha256": initial} if initial else {}
     key = training_key(chosen, frames, split)
     store = settings.store_url()
     folder = storage.local_path(store)  # Lightning takes a file:// address for a name
@@ -82,7 +86,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
 def training_key(chosen: dict, frames: Path, split: Path) -> str:
     """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    code = [Path(module.__file__) for module in (training, transforms, networks)]
+    code = [Path(module.__file__) for module in CODE]
     for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *code):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]

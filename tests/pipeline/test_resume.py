@@ -29,7 +29,13 @@ def train_and_kill(folder, out, after: str) -> None:
 
 def test_a_killed_training_resumes_to_the_same_weights_and_history(fresh):
     params = tiny_params()
-    params["train"]["fit"] |= {"epochs": 6, "patience": 6}
+    params["train"]["fit"] |= {
+        "epochs": 6,
+        "patience": 6,
+        "ema": 0.9,
+        "label_smoothing": 0.05,
+        "body_learning_rate": 0.5,
+    }
     write_params(fresh, params)
     call(fresh, *COMMAND, "--out", "models/whole")
     train_and_kill(fresh, "models/killed", after="train: epoch 3")

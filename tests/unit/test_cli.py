@@ -103,12 +103,15 @@ def test_a_path_that_is_not_there_ends_with_78(run, models_home, monkeypatch, tm
     assert "What to do:" in err
 
 
-def test_without_a_champion_predict_and_evaluate_say_how_to_get_one(run, models_home, labelled):
+def test_without_a_champion_predict_and_evaluate_use_day_zero_and_say_so(run, models_home, labelled):
+    (labelled / frame_path("training", "flip", "0001", 2)).unlink()  # the one that is no picture
     for command in (("predict", labelled), ("evaluate", "--data", labelled)):
-        code, out, err = run(*command)
-        assert (code, out) == (78, "")
-        assert "no version or alias 'champion'" in err
-        assert "make run" in err
+        code, out, err = run(*command, "--format", "json")
+        assert code == 0
+        assert "pageflip has no champion yet: day-zero-" in err
+        named = run(*command, "--format", "json", "--model", "day-zero")
+        assert named[:2] == (0, out)
+        assert "no champion" not in named[2]
 
 
 def test_a_bad_file_gives_rows_for_the_others_and_65(run, champion, tmp_path):

@@ -9,7 +9,10 @@ import torch
 from pageflip.errors import DataError
 from pageflip.networks import REGISTRY, build_network, load_network, predict_rows, read_config, save_network
 
-SETTINGS = {"cnn": {"channels": (4, 8), "dropout": 0.2}}
+SETTINGS = {
+    "cnn": {"channels": (4, 8), "dropout": 0.2},
+    "efficientnet_lite0": {"stages": 2, "last": 8, "frozen": 1, "dropout": 0.2, "initial": "nowhere.safetensors"},
+}
 HEIGHT, WIDTH = 48, 27
 
 
@@ -43,6 +46,12 @@ def test_saved_weights_load_to_the_same_network(name, tmp_path):
     assert not loaded.training
     assert read_config(tmp_path)["weights_sha256"] == digest
     assert (predict_rows(loaded, noise(), np.arange(5)) == predict_rows(network, noise(), np.arange(5))).all()
+
+
+def test_a_trained_network_loads_without_the_weights_that_its_training_began_with(tmp_path):
+    save(tmp_path, make("efficientnet_lite0"), "efficientnet_lite0")
+    assert read_config(tmp_path)["settings"]["initial"] == "nowhere.safetensors"
+    load_network(tmp_path)
 
 
 def test_equal_weights_give_equal_bytes_and_others_do_not(tmp_path):

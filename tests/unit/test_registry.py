@@ -157,11 +157,30 @@ def test_predictors_load_by_alias_number_and_path(models_home, registered_databa
     assert (plain.name, plain.version) == ("model.onnx", None)
 
 
+def test_day_zero_is_loaded_by_its_name_and_by_its_version_without_a_server(dead_server):
+    named = load_predictor("day-zero", "some-name")
+    assert named.name == "some-name"
+    assert named.version.startswith("day-zero-")
+    assert load_predictor(named.version, "some-name").version == named.version
+
+
+def test_day_zero_stands_in_until_there_is_a_champion_and_that_is_said(models_home, capsys):
+    version = load_predictor("day-zero").version
+    assert capsys.readouterr().err == ""
+    stand_in = load_predictor("champion")
+    assert (stand_in.name, stand_in.version) == (NAME, version)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{NAME} has no champion yet: {version} stands in")
+    promote_version(NAME, "1", why="test")
+    assert load_predictor("champion").version == "1"
+    assert capsys.readouterr().err == ""
+
+
 def test_what_cannot_be_loaded_is_named_with_a_remedy(models_home):
-    with pytest.raises(ConfigError, match=r"no version or alias 'champion' in sqlite.*(\n.*)*make run"):
-        load_predictor("champion")
-    with pytest.raises(ConfigError, match="no version or alias '9'"):
+    with pytest.raises(ConfigError, match=r"no version or alias '9' in sqlite"):
         load_predictor("9")
+    with pytest.raises(ConfigError, match="the model day-zero-nothing is not here, but day-zero-"):
+        load_predictor("day-zero-nothing")
     with pytest.raises(ConfigError, match=r"there is no model file nowhere\.onnx"):
         load_predictor("nowhere.onnx")
 

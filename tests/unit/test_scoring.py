@@ -627,6 +627,21 @@ def test_the_job_scores_new_uploads_and_a_second_run_leaves_them_alone(home: Pat
     assert _run("one", store, load_params(params)) == first  # every step repeated: the plan and its counts stay
 
 
+def test_without_a_champion_day_zero_scores_under_its_own_version(
+    tmp_path: Path, mlflow_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _picture(mlflow_home / "uploads" / "one.jpg", BRIGHT)
+    params = tmp_path / "params.yaml"
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    params.write_text(text.replace("settle_seconds: 2", "settle_seconds: 0"))
+    summary = _run("one", tmp_path / "store", load_params(params))
+    version = summary["model_version"]
+    assert (summary["scored"], version.startswith("day-zero-")) == (1, True)
+    assert Path(summary["report"]) == mlflow_home / "results" / "pageflip" / f"v{version}" / "index.html"
+    assert f"has no champion yet: {version} stands in" in capsys.readouterr().err
+    assert _run("two", tmp_path / "store", load_params(params))["already_scored"] == 1
+
+
 def test_uploads_still_arriving_are_left_for_the_next_run(home: Path, tmp_path: Path) -> None:
     _picture(home / "uploads" / "late.jpg", 201)
     params = tmp_path / "params.yaml"

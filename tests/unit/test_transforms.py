@@ -13,6 +13,17 @@ from pageflip.transforms import for_evaluation, for_training
 OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}
 ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
 ALL |= {"shift": 0.05, "zoom": 0.1, "rotate": 5.0, "mirror": True}
+STRONG = {"saturation": 0.5, "hue": 40.0, "grey": 0.5, "swap": 0.9, "chroma": 0.2, "light": 0.5, "slope": 0.3}
+STRONG |= {
+    "blur": 0.05,
+    "sharpen": 0.9,
+    "resolution": 4.0,
+    "stretch": 0.2,
+    "shear": 0.2,
+    "perspective": 0.3,
+    "closer": 0.4,
+}
+STRONG |= {"patches": 0.3}
 
 
 def augment(frames, seed=0, **strengths):
@@ -64,6 +75,58 @@ def test_each_strength_changes_each_frame_in_its_own_way(name):
     assert (batch - for_evaluation(frames)).abs().mean() > 1e-3
     for one, two in pairwise(batch):
         assert (one - two).abs().max() > 1e-3
+
+
+def test_the_strong_strengths_are_all_that_there_are_beside_the_plain_ones():
+    assert set(STRONG) | set(ALL) == set(Augment.model_fields)
+    assert all(Augment.model_fields[name].default == 0 for name in STRONG)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_each_strong_strength_changes_some_frames_and_keeps_the_range(name):
+    frames = smooth(1).expand(16, -1, -1, -1)
+    batch, straight = augment(frames, **{name: STRONG[name]}), augment(frames)
+    assert (batch.shape, batch.dtype) == (straight.shape, torch.float32)
+    assert 0 <= batch.min() <= batch.max() <= 1
+    changed = (batch - straight).abs().amax(dim=(1, 2, 3)) > 1e-3
+    assert changed.sum() >= 2
+    one_way = name in ("grey", "resolution")  # the latter one factor for a batch
+    assert ((batch[changed] - batch[changed][0]).abs().max() < 1e-6) == one_way
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_the_generator_fixes_each_strong_strength(name):
+    one, same, other = (augment(smooth(16), seed=seed, **{name: STRONG[name]}) for seed in (3, 3, 4))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_a_strength_of_zero_draws_nothing():
+    """So that results of the plain strengths stay what they were before there were others."""
+    plain = augment(smooth(), seed=5, **ALL)
+    assert (augment(smooth(), seed=5, **ALL, **dict.fromkeys(STRONG, 0)) == plain).all()
+
+
+def test_everything_at_once_works_on_a_single_frame_and_on_few_pixels():
+    batch = augment(smooth(1, height=8, width=4), **ALL, **STRONG)
+    assert (batch.shape, bool(torch.isfinite(batch).all())) == ((1, 3, 8, 4), True)
+
+
+def test_grey_frames_have_no_colour_and_hue_leaves_grey_alone():
+    batch = augment(smooth(8), grey=1.0)
+    assert (batch.amax(dim=1) - batch.amin(dim=1)).max() < 1e-5
+    grey = torch.full((8, 16, 16, 3), 120, dtype=torch.uint8)
+    assert (augment(grey, hue=90.0, saturation=0.9) - 120 / 255).abs().max() < 1e-5
+
+
+def test_a_tilted_frame_keeps_straight_lines_straight():
+    rows, columns = np.mgrid[:96, :54]
+    half = np.where(columns - 27 > (rows - 48) * 0.3, 255, 0).astype(np.uint8)
+    frames = torch.from_numpy(np.repeat(half[None, :, :, None], 3, axis=3)).expand(8, -1, -1, -1)
+    edges = (augment(frames, perspective=0.12)[:, 0, 24:72] < 0.5).sum(dim=2).float()  # its column, row by row
+    bend = edges[:, 0] + edges[:, -1] - 2 * edges[:, 24]
+    assert bend.abs().max() <= 2  # of rounding to pixels
+    assert edges.std(dim=0).max() > 0.3
 
 
 def test_mirroring_turns_about_half_of_the_frames():

