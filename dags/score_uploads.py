@@ -1,6 +1,6 @@
-"""Score new uploads with the champion: plan -> shards -> score (once for each shard) -> summarise.
+"""Score new uploads with the champion, or with day-zero until there is one: plan -> shards -> score -> summarise.
 
-**What it does.** `plan` lists the uploads that the champion has not scored yet and deals them out in shards; each
+**What it does.** `plan` lists the uploads that the model has not scored yet and deals them out in shards; each
 `score` task scores one shard and publishes a result per upload; `summarise` writes the run's report. With nothing new,
 `score` is skipped and the report says so. A result's key is the upload's SHA-256 and the model's version, so an upload
 is never scored twice, whatever is retried or overlaps.
@@ -8,8 +8,8 @@ is never scored twice, whatever is retried or overlaps.
 **When it runs.** By the cron expression or preset in `PAGEFLIP_SCORE_SCHEDULE` (every 15 minutes unless set; `none`:
 only when triggered). One run at a time; a missed run needs no catching up, the next one takes all that is new.
 
-**When it fails.** The task's log ends with what is wrong and what to do. `plan` fails for good without a champion:
-run `retrain` first. A file that cannot be read does not fail a run: it goes to quarantine with the reason.
+**When it fails.** The task's log ends with what is wrong and what to do. A file that cannot be read does not fail a
+run: it goes to quarantine with the reason.
 """
 
 import json

@@ -6,6 +6,7 @@ restored still finds its run.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -24,7 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from pageflip import settings
+from pageflip import day_zero, settings
 from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.files import sha256_of
 from pageflip.inference import Predictor
@@ -276,9 +277,10 @@ def aliases(name: str, version: str) -> list[str]:
 
 
 def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
-    """Load what a user calls `champion`, a version number, an alias, or the path of an .onnx file.
+    """Load what a user calls `champion`, `day-zero`, a version, an alias, or the path of an .onnx file.
 
-    The registered SHA-256 of the ONNX file is checked before the file is loaded.
+    The SHA-256 of a registered or committed ONNX file is checked before the file is loaded. As long as there is no
+    champion the model day-zero stands in for it, which is said on standard error.
 
     Raises:
         ConfigError: there is no such model.
@@ -288,15 +290,19 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
     if model.endswith(".onnx") or "/" in model:
         path = Path(model)
         if not path.is_file():
-            raise ConfigError(f"there is no model file {model}", "give a .onnx file, `champion`, or a version number.")
+            remedy = "give a .onnx file, `champion`, `day-zero`, or a version number."
+            raise ConfigError(f"there is no model file {model}", remedy)
         return Predictor.load(path)
+    if day_zero.is_day_zero(model):
+        return day_zero.load_day_zero(model, name=name)
     version = get_version(name, model)
+    if version is None and model == CHAMPION:
+        predictor = day_zero.load_day_zero(name=name)
+        print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
+        return predictor
     if version is None:
-        remedy = (
-            "run `make run` or `dvc repro` to train and promote one" if model == CHAMPION else "see `pageflip doctor`"
-        )
         place = settings.shown(settings.tracking_uri())
-        raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", f"{remedy}.")
+        raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", "see `pageflip doctor`.")
     with _downloaded(version) as folder:
         path = folder / MODEL_FILE
         if not path.is_file():

@@ -30,7 +30,8 @@ from pageflip.uploads import Ledger
 def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
     """List the new uploads, deal them to shards and write the plan; a plan that is there already is kept.
 
-    The champion's version is fixed here, so that a promotion in between does not split a batch.
+    The champion's version (or day-zero's, as long as there is no champion) is fixed here, so that a promotion in
+    between does not split a batch.
     """
     url = join(store, run, "score", "plan.json")
     if storage.exists(url):

