@@ -1,13 +1,16 @@
 """Writes clips as an archive of frames, in worker processes."""
 
 import csv
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -93,7 +96,7 @@ def _write_all(clips: Sequence[Clip], draw: Callable[[Clip], int], workers: int,
         for clip in clips:
             advance(draw(clip))
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_work)
     try:
         for done in as_completed([pool.submit(draw, clip) for clip in clips]):
             advance(done.result())
@@ -101,10 +104,16 @@ def _write_all(clips: Sequence[Clip], draw: Callable[[Clip], int], workers: int,
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _single_thread() -> None:
-    """Keep a worker to its own core: there is one worker for each."""
+def _begin_work() -> None:
+    """Keep a worker to its own core, there is one worker for each; and end it with its parent, however that ends."""
     threadpool_limits(1)
     cv2.setNumThreads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)  # a pool whose parent was killed would wait for ever
 
 
 def _write_clip(clip: Clip, draft: Path, ranges: Ranges, quality: int) -> int:

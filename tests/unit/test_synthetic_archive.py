@@ -1,9 +1,12 @@
 """Archives, scene files and contact sheets of drawn clips: a valid layout, the same bytes for the same seed."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from pageflip.errors import ConfigError, DataError
@@ -134,3 +137,23 @@ def test_archive_refuses_no_clips_and_a_clip_planned_twice(tmp_path):
         write_archive([], tmp_path / "raw")
     with pytest.raises(ConfigError, match="flip/0001 is planned twice"):
         write_archive(plan()[:1] * 2, tmp_path / "raw")
+
+
+DRAWING = """
+from pathlib import Path
+from pageflip.synthetic import plan_clips, write_archive
+
+if __name__ == "__main__":
+    clips = plan_clips(seed=1, books=50, clips_per_book=4, frames_per_clip=9, width=108, height=192)
+    write_archive(clips, Path("raw"), workers=2, advance=lambda count: print(count, flush=True))
+"""
+
+
+def test_workers_end_when_the_process_they_draw_for_is_killed(tmp_path):
+    (tmp_path / "drawing.py").write_text(DRAWING)
+    with subprocess.Popen([sys.executable, "drawing.py"], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # a clip is done: the workers are up
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(workers) >= 2
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
