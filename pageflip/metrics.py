@@ -25,7 +25,7 @@ MISTAKES_PER_CLIP = 3
 Values = npt.ArrayLike
 
 
-def choose_threshold(target: Values, probability: Values) -> float:
+def choose_threshold(target: Values, probability: Values, tolerance: float = 0.0) -> float:
     """The threshold that maximises the F1 of class flip; to be called on validation predictions only.
 
     F1 is a step function of the threshold. Neighbouring steps of equal F1 form a plateau; of the plateaus at the
@@ -36,6 +36,7 @@ def choose_threshold(target: Values, probability: Values) -> float:
     Args:
         target: int [N], 1 is flip.
         probability: float [N].
+        tolerance: F1 that may be given up for a wider plateau, where the frames to come differ from those at hand.
 
     Raises:
         DataError: the inputs are unusable, or one of the two classes is missing.
@@ -53,7 +54,7 @@ def choose_threshold(target: Values, probability: Values) -> float:
     hits = _counts_from_above(inverse, target)
     called = _counts_from_above(inverse, np.ones_like(target))
     f1 = 2 * hits / (flips + called)  # equal fractions of integers give equal floats: == below is exact
-    best = np.flatnonzero(f1 == f1.max())
+    best = np.flatnonzero(f1 >= f1.max() - tolerance)
     plateaus = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     widest = max(plateaus, key=lambda steps: upper[steps[-1]] - lower[steps[0]])
     low, high = float(lower[widest[0]]), float(upper[widest[-1]])

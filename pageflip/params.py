@@ -211,6 +211,7 @@ class DayZero(_Section):
     quality: Annotated[int, Field(ge=1, le=100)]
     shares: Shares
     prepare: Prepare
+    threshold_tolerance: Share
     network: EfficientNetLite0
     fit: Fit
     augment: Augment

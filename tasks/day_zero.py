@@ -27,7 +27,7 @@ from pageflip.errors import ConfigError, DataError
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
-from pageflip.metrics import evaluate_predictions
+from pageflip.metrics import choose_threshold, evaluate_predictions
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import DayZero, Params, Shares, load_params
 from pageflip.progress import counting
@@ -92,8 +92,14 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
     network, history = train(plan, pack, assignment, checkpoints)
     predictions = predict_parts(network, pack, assignment)
     val, test = (predictions[predictions["part"] == part] for part in ("val", "test"))
+    threshold = choose_threshold(val["target"], val["probability"], tolerance=plan.threshold_tolerance)
     metrics = evaluate_predictions(
-        val, test, bootstrap_samples=params.evaluate.bootstrap_samples, seed=params.evaluate.seed, unit="book"
+        val,
+        test,
+        bootstrap_samples=params.evaluate.bootstrap_samples,
+        seed=params.evaluate.seed,
+        threshold=threshold,
+        unit="book",
     )
     rows = part_rows(assignment, "test")[0][: params.register_.parity_frames]
     with folder_in_one_piece(out) as folder:

@@ -89,8 +89,8 @@ class Book(_Part):
     spine_x: Pair = (0.36, 0.62)
     spine_y: Pair = (0.36, 0.50)  # of the picture's height
     turn: Pair = (-6, 6)
-    thickness: Pair = (0.01, 0.10)  # of all pages together
-    bulge: Pair = (0.005, 0.075)  # height of the pages' arch beside the spine
+    thickness: Pair = (0.01, 0.2)  # of all pages together
+    bulge: Pair = (0.005, 0.1)  # height of the pages' arch beside the spine
     hardcover: Share = 0.35  # a rim of the cover is seen around the pages
     mirrored: Share = 0.25  # read from right to left, turned with the left hand
     wavy: Share = 0.25  # a page that lies, but not flat

@@ -116,6 +116,13 @@ def test_threshold_joins_neighbouring_steps_of_equal_f1():
     assert metrics.choose_threshold(target, probability) == pytest.approx(0.45)
 
 
+def test_threshold_moves_away_from_both_classes_where_a_little_f1_may_be_given_up():
+    target, probability = [0] * 10 + [1] * 10, [0.1] * 9 + [0.4] + [0.45] + [0.9] * 9
+    exact = metrics.choose_threshold(target, probability)
+    assert 0.4 < exact < 0.45
+    assert metrics.choose_threshold(target, probability, tolerance=0.06) == 0.5
+
+
 def test_threshold_separates_neighbouring_float32_values_in_either_precision():
     low = np.float32(0.6)
     probability = np.array([low, np.nextafter(low, np.float32(1))], np.float32)
