@@ -87,7 +87,8 @@ def _write_small_params(source: Path, target: Path) -> None:
     params["prepare"] = {"width": 27, "height": 48}
     params["validate"] |= {"min_width": 64, "min_height": 64}
     params["train"]["fit"] |= {"epochs": 1, "accelerator": "cpu"}
-    params["train"]["networks"] = {"cnn": {"channels": [8, 8], "dropout": 0.0}}
+    params["train"]["models"] = ["cnn"]
+    params["train"]["networks"]["cnn"] |= {"channels": [8, 8], "dropout": 0.0}
     params["evaluate"] |= {"bootstrap_samples": 50}
     params["promote"] |= {"min_f1": 0.0}
     target.write_text(yaml.safe_dump(params), encoding="utf-8")

@@ -64,7 +64,7 @@ def measure() -> Result:
 
 def _export(path: Path, params: Params) -> Predictor:
     torch.manual_seed(0)
-    network = build_network(NETWORK, getattr(params.train.networks, NETWORK).model_dump()).eval()
+    network = build_network(NETWORK, getattr(params.train.networks, NETWORK).model_dump(exclude={"fit"})).eval()
     with quiet():
         export_onnx(network, path, width=params.prepare.width, height=params.prepare.height, facts={"threshold": 0.5})
     return Predictor.load(path)

@@ -70,7 +70,7 @@ def _train(frames: np.ndarray, targets: np.ndarray, params: Train, place: str) -
             (rows, targets),
             (rows[val], targets[val]),
             name=NETWORK,
-            settings=getattr(params.networks, NETWORK).model_dump(),
+            settings=getattr(params.networks, NETWORK).model_dump(exclude={"fit"}),
             fit=fit,
             augment=params.augment,
             seed=params.seed,
@@ -86,7 +86,7 @@ def _where_the_time_goes(frames: np.ndarray, targets: np.ndarray, params: Train)
         data, params.fit.batch_size, sampler=EpochShuffle(len(data), params.seed), collate_fn=lambda batch: batch
     )
     waiting = list(loader)
-    network = build_network(NETWORK, getattr(params.networks, NETWORK).model_dump()).train()
+    network = build_network(NETWORK, getattr(params.networks, NETWORK).model_dump(exclude={"fit"})).train()
     taken = alternate(
         {
             "from_pack": lambda: _epoch(network, loader, params),

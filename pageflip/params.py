@@ -90,6 +90,23 @@ class Fit(_Section):
     require_gpu: bool
 
 
+class FitChanges(_Section):
+    """What one network needs otherwise than `train.fit` says; what is left out stays."""
+
+    epochs: Count | None = None
+    patience: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    body_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def applied_to(self, fit: Fit) -> Fit:
+        """The training loop of this network."""
+        return fit.model_copy(update=self.model_dump(exclude_none=True))
+
+
 class Augment(_Section):
     """Strengths of the training augmentation; 0 turns one off.
 
@@ -150,11 +167,23 @@ class EfficientNetLite0(_Section):
         return self
 
 
+class TrainedCnn(Cnn):
+    """The compact network, and how it is trained."""
+
+    fit: FitChanges = FitChanges()
+
+
+class TrainedEfficientNetLite0(EfficientNetLite0):
+    """EfficientNet-Lite0, and how it is trained."""
+
+    fit: FitChanges = FitChanges()
+
+
 class Networks(_Section):
     """The settings of each network, by its registry name."""
 
-    cnn: Cnn
-    efficientnet_lite0: EfficientNetLite0
+    cnn: TrainedCnn
+    efficientnet_lite0: TrainedEfficientNetLite0
 
 
 class Train(_Section):

@@ -39,15 +39,17 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     """Train `model` and write it to the folder `out`, logging to MLflow on the way."""
     pack, _ = open_pack(frames)
     assignment = read_assignment(split)
-    chosen = {"seed": params.seed, "network": model, "settings": getattr(params.networks, model).model_dump()}
-    chosen |= {"fit": params.fit.model_dump(), "augment": params.augment.model_dump()}
+    network_params = getattr(params.networks, model)
+    fit = network_params.fit.applied_to(params.fit)
+    chosen = {"seed": params.seed, "network": model, "settings": network_params.model_dump(exclude={"fit"})}
+    chosen |= {"fit": fit.model_dump(), "augment": params.augment.model_dump()}
     initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"))
     chosen |= {"initial_sha256": initial} if initial else {}
     key = training_key(chosen, frames, split)
     store = settings.store_url()
     folder = storage.local_path(store)  # Lightning takes a file:// address for a name
     checkpoints = storage.join(str(folder) if folder else store, "checkpoints", key)
-    training.pick_accelerator(params.fit.accelerator, params.fit.require_gpu)  # before anything is logged
+    training.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
     tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
     tags |= {f"environment.{name}": release for name, release in environment().items()}
     run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags)
@@ -64,7 +66,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
             part_rows(assignment, "val"),
             name=model,
             settings=chosen["settings"],
-            fit=params.fit,
+            fit=fit,
             augment=params.augment,
             seed=params.seed,
             checkpoints=checkpoints,

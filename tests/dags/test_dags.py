@@ -62,11 +62,11 @@ def test_a_dag_keeps_the_house_rules_and_imports_nothing_of_the_pipeline(describ
 
 def test_retrain_has_a_task_for_each_stage_of_this_project_in_the_vital_order(describe):
     tasks = describe("retrain")["tasks"]
-    assert "validate" in ancestors(tasks, "train.cnn")
-    assert "evaluate.cnn" in ancestors(tasks, "register")
+    assert "validate" in ancestors(tasks, "train.efficientnet_lite0")
+    assert "evaluate.efficientnet_lite0" in ancestors(tasks, "register")
     assert "register" in ancestors(tasks, "promote")
-    assert tasks["train.cnn"]["verb"] == ["tasks.run_stage", "train@cnn"]
-    assert tasks["train.cnn"]["name"] == "train@cnn"
+    assert tasks["train.efficientnet_lite0"]["verb"] == ["tasks.run_stage", "train@efficientnet_lite0"]
+    assert tasks["train.efficientnet_lite0"]["name"] == "train@efficientnet_lite0"
 
 
 def test_retrain_follows_dvc_yaml_and_takes_limits_and_slots_from_meta(describe, project):

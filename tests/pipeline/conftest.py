@@ -25,6 +25,7 @@ def tiny_params() -> dict:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["prepare"] = {"width": 54, "height": 96}
     params["validate"] |= {"min_width": 48, "min_height": 48}
+    params["train"]["models"] = ["cnn"]
     params["train"]["fit"] |= {"epochs": 3, "batch_size": 16}
     params["train"]["networks"]["cnn"]["channels"] = [8, 16]
     params["evaluate"] |= {"bootstrap_samples": 100, "worst_mistakes": 4}

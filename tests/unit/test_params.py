@@ -135,3 +135,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no .*nowhere\.yaml"):
         load_params(tmp_path / "nowhere.yaml")
+
+
+def test_a_network_says_what_it_wants_otherwise_than_the_training_loop_of_all(params_file):
+    train = load_params(params_file).train
+    fit = train.networks.efficientnet_lite0.fit.applied_to(train.fit)
+    assert (fit.epochs, fit.learning_rate) == (8, 0.0003)
+    assert fit.batch_size == train.fit.batch_size
+    assert train.networks.cnn.fit.applied_to(train.fit) == train.fit
