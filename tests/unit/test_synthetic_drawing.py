@@ -8,7 +8,7 @@ import pytest
 
 from pageflip.synthetic import mesh, plan_clips
 from pageflip.synthetic.draw import Stage
-from pageflip.synthetic.geometry import Bend, in_space, lying_page, project, sheet
+from pageflip.synthetic.geometry import Bend, Stack, in_space, lying_page, project, sheet
 from pageflip.synthetic.motion import HandPose, hand_poses, material_point, pose_at
 from pageflip.synthetic.pages import page_texture
 from pageflip.synthetic.people import People
@@ -67,7 +67,7 @@ def test_a_hand_below_a_sheet_does_not_reach_past_the_spine(held):
     hand = replace(hand, tip=tuple(material_point(people.look, None, 0.0, 0.1, 0.0)))
     left = people.page_mask((0, 0, WIDE, TALL), 1.0, (-1,)) > 0
     assert drawn(people, hand)[left].max() > 200
-    assert drawn(people, hand, within=1)[left].max() == 0
+    assert drawn(people, hand, within=1)[left].max() < 32  # at the rim both are partly there
 
 
 def test_arms_reach_to_the_rim_of_the_picture_whatever_is_drawn_of_them():
@@ -86,7 +86,8 @@ def test_arms_reach_to_the_rim_of_the_picture_whatever_is_drawn_of_them():
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_print_reads_the_right_way_also_in_a_mirrored_picture(mirrored):
     script = script_of(seed=6)
-    look = replace(script.look, mirrored=mirrored, lying=replace(script.look.lying, turn=0.0))
+    level = Stack(0.01, 0.01, 0.1)
+    look = replace(script.look, mirrored=mirrored, lying=replace(script.look.lying, turn=0.0, right=level, left=level))
     stage = Stage(replace(script, look=look, wave=(0.0, 0.0)), WIDE * 2, TALL * 2)
     number = 2 * script.opened + 1
     picture = stage._lying(pose_at(stage.script, 0.0))
