@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from services.docker_daemon import Docker, running_daemon, why_not
+from pipeline.conftest import ROOT
+from services.docker_daemon import Docker, free_port, running_daemon, why_not
 
 BUCKET, KEY, SECRET = "pageflip-test", "test-key", "test-secret"
 START_S = 90
@@ -144,3 +145,28 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
         except RuntimeError as error:
             pytest.skip(str(error))
         yield client
+
+
+@pytest.fixture(scope="session")
+def proxied(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """The daemon as Airflow's worker sees it: through HAProxy with docker/docker-proxy.cfg."""
+    if shutil.which("haproxy") is None:
+        pytest.skip("haproxy cannot be found (apt-get install haproxy)")
+    port, config = free_port(), tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
+    text = (ROOT / "docker" / "docker-proxy.cfg").read_text()
+    for old, new in (("bind :2375", f"bind 127.0.0.1:{port}"), ("/run/docker.sock", docker.address[len("unix://") :])):
+        assert old in text
+        text = text.replace(old, new)
+    config.write_text(text)
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", str(config)], stdout=subprocess.DEVNULL)
+    try:
+        client = Docker(f"tcp://127.0.0.1:{port}")
+        deadline = time.monotonic() + 20
+        while client.call("version", expect=None).returncode != 0:
+            assert proxy.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield client
+    finally:
+        proxy.terminate()
+        proxy.wait()

@@ -3,13 +3,11 @@
 import shutil
 import subprocess
 import textwrap
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pipeline.conftest import ROOT
-from services.docker_daemon import Docker, free_port
+from services.docker_daemon import Docker
 
 ORCHESTRATOR = ROOT / ".venv-airflow" / "bin" / "python"
 
@@ -28,31 +26,6 @@ def sleeper(docker: Docker) -> str:
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT ["/bin/busybox"]\n')
     docker.build("Dockerfile", folder, "busybox:test")
     return "busybox:test"
-
-
-@pytest.fixture(scope="module")
-def proxied(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """The daemon as the worker sees it."""
-    if shutil.which("haproxy") is None:
-        pytest.skip("haproxy cannot be found (apt-get install haproxy)")
-    port, config = free_port(), tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
-    text = (ROOT / "docker" / "docker-proxy.cfg").read_text()
-    for old, new in (("bind :2375", f"bind 127.0.0.1:{port}"), ("/run/docker.sock", docker.address[len("unix://") :])):
-        assert old in text
-        text = text.replace(old, new)
-    config.write_text(text)
-    proxy = subprocess.Popen(["haproxy", "-db", "-f", str(config)], stdout=subprocess.DEVNULL)
-    try:
-        client = Docker(f"tcp://127.0.0.1:{port}")
-        deadline = time.monotonic() + 20
-        while client.call("version", expect=None).returncode != 0:
-            assert proxy.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        yield client
-    finally:
-        proxy.terminate()
-        proxy.wait()
 
 
 def test_a_worker_can_run_a_container_to_its_end(proxied: Docker, sleeper: str) -> None:
