@@ -26,7 +26,16 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 
 import task_places
-from task_command import TAIL_LINES, container_command, failure, full_verb, identity_digest, unique_name
+from mlflow_link import MlflowLink
+from task_command import (
+    TAIL_LINES,
+    container_command,
+    failure,
+    full_verb,
+    identity_digest,
+    orchestrator_environment,
+    unique_name,
+)
 
 LABEL = "org.pageflip.task"
 STATE = "/var/lib/pageflip"  # the image's PAGEFLIP_HOME
@@ -43,6 +52,7 @@ class ContainerOperator(DockerOperator):
     """
 
     template_fields: Sequence[str] = ()  # nothing to render, so nothing of the environment on any page
+    operator_extra_links = (MlflowLink(),)
     ui_color = "#e8f1f2"
 
     def __init__(
@@ -96,7 +106,8 @@ class ContainerOperator(DockerOperator):
         self.command = container_command(verb, seconds=self.execution_timeout.total_seconds(), gpus=self.gpus)
         self.container_name = unique_name(context)
         self.labels = {LABEL: identity_digest(context)}
-        self.environment = task_places.plain_environment() | self._state_environment()
+        told = orchestrator_environment(context)
+        self.environment = task_places.plain_environment() | self._state_environment() | told
         self._private_environment = task_places.private_environment()
         self.mounts = self._mounts()
 

@@ -24,7 +24,16 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 
 import task_places
-from task_command import TAIL_LINES, container_command, failure, full_verb, project_root, task_id
+from mlflow_link import MlflowLink
+from task_command import (
+    TAIL_LINES,
+    container_command,
+    failure,
+    full_verb,
+    orchestrator_environment,
+    project_root,
+    task_id,
+)
 
 GPU_RESOURCE = "nvidia.com/gpu"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -38,6 +47,7 @@ class PodOperator(KubernetesPodOperator):
     """
 
     template_fields: Sequence[str] = ()  # nothing to render, so nothing of the environment on any page
+    operator_extra_links = (MlflowLink(),)
     ui_color = "#e8f1f2"
 
     def __init__(
@@ -85,7 +95,8 @@ class PodOperator(KubernetesPodOperator):
         self.arguments = container_command(verb, seconds=seconds, gpus=self.gpus)
         self.active_deadline_seconds = round(seconds) + self.start_seconds  # the kubelet's, should all else fail
         self.name = f"pageflip-{task_id(self.task_id)}".replace("_", "-").replace(".", "-").lower()[:40].rstrip("-")
-        self.env_vars = [k8s.V1EnvVar(name=name, value=value) for name, value in sorted(_environment().items())]
+        told = _environment() | orchestrator_environment(context or {})
+        self.env_vars = [k8s.V1EnvVar(name=name, value=value) for name, value in sorted(told.items())]
         return super().build_pod_request_obj(context, dry_run=dry_run)
 
     def cleanup(self, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, *args: Any, **kwargs: Any) -> None:

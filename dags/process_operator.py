@@ -14,7 +14,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from task_command import TAIL_LINES, failure, full_verb, project_root
+from mlflow_link import MlflowLink
+from task_command import TAIL_LINES, failure, full_verb, orchestrator_environment, project_root
 
 STOP_SECONDS = 3.0  # shorter than the 5 s after which Airflow kills the process that does the stopping
 
@@ -27,6 +28,7 @@ class ProcessOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ()
+    operator_extra_links = (MlflowLink(),)
     ui_color = "#e8f1f2"
 
     def __init__(
@@ -42,15 +44,15 @@ class ProcessOperator(BaseOperator):
         command = [_python(), "-m", *full_verb(self.verb, self.index, context)]
         self.log.info("Running %s in %s", command, project_root())
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        code = self._stream(command, tail)
+        code = self._stream(command, tail, orchestrator_environment(context))
         if code != 0:
             raise failure(code, tail)
 
-    def _stream(self, command: list[str], tail: deque[str]) -> int:
+    def _stream(self, command: list[str], tail: deque[str], told: Mapping[str, str]) -> int:
         self._process = subprocess.Popen(
             command,
             cwd=project_root(),
-            env=_environment(),
+            env={**_environment(), **told},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -85,6 +85,16 @@ def unique_name(context: Mapping[str, Any]) -> str:
     return f"pageflip-{safe}-{identity_digest(context)}-{context['ti'].try_number}"
 
 
+def orchestrator_environment(context: Mapping[str, Any]) -> dict[str, str]:
+    """What a task is told of itself, to note on the MLflow run that it works on (pageflip/settings.py)."""
+    instance = context.get("ti")
+    if instance is None:
+        return {}
+    told = {"DAG": instance.dag_id, "RUN": context["run_id"], "TASK": instance.task_id}
+    told["URL"] = getattr(instance, "log_url", None)
+    return {f"PAGEFLIP_ORCHESTRATOR_{name}": str(value) for name, value in told.items() if value}
+
+
 def identity_digest(context: Mapping[str, Any]) -> str:
     """The identity in 12 letters."""
     return _digest("\n".join(f"{key}={value}" for key, value in sorted(identity(context).items())))[:12]
