@@ -37,7 +37,9 @@ def schedule(text: str) -> Any:
         return None
     if text.lower() == "data":
         return [FRAMES]
-    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(text, timezone="UTC"), assets=[FRAMES])
+    # run_immediately: else Airflow starts a first run for a date that is up to a tenth of the interval past
+    dates = CronTriggerTimetable(text, timezone="UTC", run_immediately=timedelta(0))
+    return AssetOrTimeSchedule(timetable=dates, assets=[FRAMES])
 
 
 with DAG(

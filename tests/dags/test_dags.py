@@ -151,3 +151,20 @@ def test_the_helpers_are_not_taken_for_dag_files():
     ignored = (ROOT / "dags" / ".airflowignore").read_text(encoding="utf-8").split()
     helpers = {path.name for path in (ROOT / "dags").glob("*.py")} - {f"{name}.py" for name in DAGS}
     assert helpers <= set(ignored)
+
+
+def test_the_first_unpausing_starts_no_run_for_a_date_that_has_passed(in_airflow):
+    seconds = in_airflow(
+        """
+        import json
+        from airflow.serialization.serialized_objects import DagSerialization
+        from airflow.timetables.base import TimeRestriction
+        import pendulum, retrain
+        timetable = DagSerialization.from_dict(DagSerialization.to_dict(retrain.dag)).timetable
+        never = TimeRestriction(earliest=None, latest=None, catchup=False)
+        run = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=never)
+        print(json.dumps((run.run_after - pendulum.now("UTC")).total_seconds()))
+        """,
+        PAGEFLIP_RETRAIN_SCHEDULE="0 * * * *",
+    )
+    assert seconds > 0
