@@ -51,6 +51,7 @@ def _places(project: Path, place: Path) -> dict[str, str]:
         os.chown(path, USER, USER)
     return {
         "PAGEFLIP_RUNNER": "docker",
+        "PAGEFLIP_RETRAIN_SCHEDULE": "none",
         "PAGEFLIP_DOCKER_NETWORK": "none",
         "PAGEFLIP_TASK_IMAGE": "runner:test",
         "PAGEFLIP_REMOTE": str(place / "remote"),
@@ -65,7 +66,7 @@ def test_the_whole_dag_runs_with_a_container_for_each_stage(proxied: Docker, pro
     extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address, "PAGEFLIP_TASK_GPU": "off"}
     with airflow(project, tmp_path / "home", extra) as (client, _):
         logs = tmp_path / "home" / "airflow" / "logs"
-        tasks = run_dag(client, "retrain", "one", timeout=600, ours="", log_folder=logs)
+        tasks = run_dag(client, "retrain", "one", timeout=300, ours="old", log_folder=logs)
         assert {task.name: task.state for task in tasks} == dict.fromkeys(STAGES, "success")
         assert "Container pageflip-retrain-prepare-one" in "\n".join(client.log_tail("retrain", "one", tasks[0], 1000))
     locks = tmp_path / "place" / "store" / "one" / "lock"
@@ -81,7 +82,7 @@ def test_a_stage_that_asks_for_a_gpu_fails_at_once_without_one(proxied: Docker, 
     with airflow(project, tmp_path / "home", extra) as (client, _):
         started = time.monotonic()
         with pytest.raises(DagRunError, match=r"asks for 1 GPU\(s\) and the Docker host offers none"):
-            run_dag(client, "retrain", "one", timeout=120, ours="", log_folder=tmp_path)
+            run_dag(client, "retrain", "one", timeout=120, ours="old", log_folder=tmp_path)
         assert time.monotonic() - started < 60
         (prepare,) = (task for task in client.task_states("retrain", "one") if task.name == "prepare")
         assert prepare.try_number == 1  # a retry would find no GPU either
