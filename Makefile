@@ -16,10 +16,10 @@ COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
 
-.PHONY: help setup run test test-services lint format repro up down status bench day-zero lock clean
+.PHONY: help setup run test test-services compose-check lint format repro up down status bench day-zero lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: ## make both environments from the lock files (run and test do it when needed)
 	@$(MAKE) -q $(VENV)/.ready $(AIRFLOW)/.ready 2>/dev/null || $(MAKE) -j2 $(VENV)/.ready $(AIRFLOW)/.ready
@@ -30,9 +30,12 @@ run: setup ## the main job: sample frames, retrain and score_uploads through Air
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
 	@python -m pytest --numprocesses 2 --dist loadfile
 
-test-services: setup ## tests against a real S3 server (SeaweedFS), started and stopped by them
+test-services: setup ## tests against a real S3 server and a real Docker daemon, started and stopped by them
 	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/services.txt
 	@python -m pytest tests/services
+
+compose-check: $(VENV)/.ready ## check docker/compose.yaml; needs no Docker
+	@python docker/check_compose.py
 
 lint: $(VENV)/.ready ## ruff check and ruff format --check
 	@ruff check .

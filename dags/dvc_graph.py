@@ -39,8 +39,12 @@ class Stage:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_stages(root: Path) -> list[Stage]:
+def read_stages(root: Path, overrides: Mapping[str, Any] | None = None) -> list[Stage]:
     """The stages of the pipeline in folder `root`, in the order of dvc.yaml, each after the stages it needs.
+
+    Args:
+        root: the project's folder.
+        overrides: dotted key -> value, in place of what params.yaml says.
 
     Raises:
         GraphError: a file is missing or malformed, a ${key} is unknown, two stages write one output, or stages
@@ -48,6 +52,8 @@ def read_stages(root: Path) -> list[Stage]:
     """
     pipeline = _load(root / PIPELINE_FILE)
     params = _load(root / PARAMS_FILE) if (root / PARAMS_FILE).exists() else {}
+    for key, value in (overrides or {}).items():
+        params = _replaced(params, key.split("."), value)
     if "vars" in pipeline:
         raise GraphError(f"{PIPELINE_FILE} has `vars`, which this reader refuses: put the values into {PARAMS_FILE}")
     stages = []
@@ -56,6 +62,13 @@ def read_stages(root: Path) -> list[Stage]:
             raise GraphError(f"stage {name} in {PIPELINE_FILE} is not a mapping but {definition!r}")
         stages.extend(_expand(str(name), definition, params))
     return _ordered(stages)
+
+
+def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of a mapping with the value at `path` replaced."""
+    first, *rest = path
+    below = node.get(first, {}) if isinstance(node, Mapping) else {}
+    return {**node, first: _replaced(below, rest, value) if rest else value}
 
 
 def edges(stages: Sequence[Stage]) -> set[tuple[str, str]]:

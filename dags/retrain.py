@@ -3,34 +3,56 @@
 **What it does.** Each task runs one stage in a clean workspace (`python -m tasks.run_stage STAGE --run RUN`). Stages
 hand on their results through the DVC remote only, so a stage whose inputs did not change is restored, not computed.
 
-**When it runs.** By the cron expression or preset in `PAGEFLIP_RETRAIN_SCHEDULE` (`@weekly` unless set; `none`: only
-when triggered). One run at a time; missed dates are not caught up on. There is no start date: else the first unpausing
-would start a run for the week gone by.
+**When it runs.** By the cron expression or preset in `PAGEFLIP_RETRAIN_SCHEDULE` (`@weekly` unless set), and when
+`pageflip publish-data` has published a new version of the frames (the asset `pageflip://frames`). `data`: only then;
+`none`: only when triggered. By hand, the form asks for models, seed, data version, dry run and promotion. One run at a
+time; missed dates are not caught up on. There is no start date: else the first unpausing would start a run for the week
+gone by.
 
-**When it fails.** The task's log ends with what is wrong and what to do.
+**When it fails.** The task's log ends with what is wrong and what to do; the same goes to `PAGEFLIP_ALERT_URL`.
 Exit code 65 (data) or 78 (configuration): correct that and trigger a new run. Anything else was tried three times: look
 at the disk, the memory and the services, then clear the failed task, and the run goes on from there. A failed run
-never moves the model's alias: the champion stays in service.
+never moves the model's alias: the champion stays in service. A run that is not over after
+`PAGEFLIP_RETRAIN_DEADLINE_HOURS` (12) is told of, and goes on.
 """
 
 import os
 from datetime import timedelta
+from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
+from alerts import deadline, run_failed
 from dvc_graph import edges, read_stages
-from stage_operator import DEFAULT_ARGS, project_root, stage_task
+from run_form import FRAMES_ASSET, form
+from stage_operator import DEFAULT_ARGS, stage_task
+from task_command import project_root
 
-SCHEDULE = os.environ.get("PAGEFLIP_RETRAIN_SCHEDULE") or "@weekly"
+FRAMES = Asset(name="frames", uri=FRAMES_ASSET, group="pageflip")
+
+
+def schedule(text: str) -> Any:
+    """What starts a run: dates and new data, new data only (`data`), or nothing (`none`)."""
+    if text.lower() == "none":
+        return None
+    if text.lower() == "data":
+        return [FRAMES]
+    # run_immediately: else Airflow starts a first run for a date that is up to a tenth of the interval past
+    dates = CronTriggerTimetable(text, timezone="UTC", run_immediately=timedelta(0))
+    return AssetOrTimeSchedule(timetable=dates, assets=[FRAMES])
+
 
 with DAG(
     dag_id="retrain",
     description="prepare, validate, split, train, evaluate, register and promote: the stages of dvc.yaml",
     doc_md=__doc__,
-    schedule=None if SCHEDULE.lower() == "none" else SCHEDULE,
+    schedule=schedule(os.environ.get("PAGEFLIP_RETRAIN_SCHEDULE") or "@weekly"),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=24),
+    deadline=deadline(),
+    on_failure_callback=run_failed,
+    params=form(project_root()),
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "training"],
 ) as dag:

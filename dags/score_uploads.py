@@ -18,7 +18,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, task
 
-from stage_operator import DEFAULT_ARGS, mapped_task, project_root, run_key, verb_task
+from alerts import run_failed
+from stage_operator import DEFAULT_ARGS, mapped_task, verb_task
+from task_command import project_root, run_key
 
 SCHEDULE = os.environ.get("PAGEFLIP_SCORE_SCHEDULE") or "*/15 * * * *"
 VERB = "tasks.score_uploads"
@@ -45,6 +47,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
+    on_failure_callback=run_failed,
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "scoring"],
 ) as dag:

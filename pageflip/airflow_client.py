@@ -40,10 +40,14 @@ class TaskState:
 
 
 class AirflowClient:
-    """Calls the API at `url` as `user`; the token is fetched at the first call and renewed when it has expired."""
+    """Calls the API at `url` as `user`; the token is fetched at the first call and renewed when it has expired.
 
-    def __init__(self, url: str, user: str, password: str) -> None:
+    A call is tried `tries` times while the server does not answer.
+    """
+
+    def __init__(self, url: str, user: str, password: str, *, tries: int = TRIES) -> None:
         self.url = url.rstrip("/")
+        self._tries = tries
         self._login = {"username": user, "password": password}
         self._session = requests.Session()
         self._session.trust_env = False  # the address is given: no proxy, no netrc
@@ -61,6 +65,18 @@ class AirflowClient:
         made = response.status_code == 409 and attempts > 1 and self._call("GET", f"{path}/{run_id}", accept=(404,))
         if not made:
             self._content(response, "POST", path)
+
+    def publish_event(self, asset: str, extra: Mapping[str, Any]) -> None:
+        """Say that the asset of this name has changed; DAGs that follow it start.
+
+        Raises:
+            ConfigError: no DAG that Airflow has read names such an asset.
+        """
+        found = self._call("GET", "/assets", params={"name_pattern": asset, "limit": 100})["assets"]
+        ids = [row["id"] for row in found if row["name"] == asset]
+        if not ids:
+            raise ConfigError(f"Airflow at {self.url} knows no asset {asset!r}", "see why it has not read dags/.")
+        self._call("POST", "/assets/events", json={"asset_id": ids[0], "extra": dict(extra)})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """The run's state: queued, running, success or failed."""
@@ -198,7 +214,7 @@ class AirflowClient:
 
     def _request(self, method: str, path: str, **kwargs: Any) -> tuple[requests.Response, int]:
         """One request, tried again when the server is busy or restarting; its answer and the number of tries."""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self._tries + 1):
             try:
                 response = self._send(method, path, **kwargs)
             except requests.RequestException as error:
@@ -207,7 +223,7 @@ class AirflowClient:
                 if response.status_code < 500:
                     return response, attempt
                 problem = f"HTTP {response.status_code}: {response.text[:300]}"
-            if attempt < TRIES:
+            if attempt < self._tries:
                 time.sleep(min(2 * attempt, 10))
         raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
 

@@ -131,6 +131,17 @@ def _track(out: Path, wanted: bool) -> None:
         print(f"tracked as data version {track_raw(project)} (data/raw.dvc), pushed to the DVC remote")
 
 
+@app.command("publish-data")
+def publish_data() -> None:
+    """Track data/raw as a new version, push it, and tell Airflow: a run of `retrain` then begins."""
+    from pageflip import settings
+    from pageflip.data_versions import publish
+
+    result = publish(settings.project_root())
+    print(f"published data version {result.version} (data/raw.dvc), pushed to the DVC remote")
+    print(result.told)
+
+
 @app.command()
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, folders, videos.")],
@@ -259,10 +270,15 @@ def _add_branch(tree: Tree, key: str, value: object) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    cuda: Annotated[bool, typer.Option("--cuda", help="Only compute on a GPU; exit with 78 when that fails.")] = False,
+) -> None:
     """Show releases, GPU, disk, data and services; exit with 1 when something is missing."""
-    from pageflip.doctor import examine
+    from pageflip.doctor import examine, probe_cuda
 
+    if cuda:
+        print(f"CUDA: {probe_cuda()}")
+        return
     table = Table("what", "found", "")
     marks = {True: "[green]ok[/]", False: "[red]look here[/]", None: ""}
     findings = list(examine())

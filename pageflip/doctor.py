@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pageflip import __version__, settings
-from pageflip.errors import PageflipError
+from pageflip.errors import ConfigError, PageflipError
 from pageflip.params import load_params
 from pageflip.versions import data_version, environment, git_revision
 
@@ -41,6 +41,31 @@ def _guarded(topic: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except PageflipError as error:
         return Finding(topic, str(error), ok=False)
+
+
+def probe_cuda() -> str:
+    """Name the GPU after a small computation on it.
+
+    Raises:
+        ConfigError: there is no GPU that CUDA can use, or it does not compute.
+    """
+    import torch
+
+    remedy = (
+        "run where there is one: `docker run --gpus all` with the NVIDIA container toolkit, or a Kubernetes node that "
+        "offers nvidia.com/gpu; or do without, with PAGEFLIP_TASK_GPU=off."
+    )
+    if not torch.cuda.is_available():
+        raise ConfigError(f"there is no GPU here that CUDA {torch.version.cuda} can use", remedy)
+    finding = _gpu()
+    try:
+        product = torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")
+        correct = bool((product == 64).all().item())
+    except RuntimeError as error:  # a driver that is too old, a device that is lost or full
+        raise ConfigError(f"CUDA finds {finding.value}, but cannot compute: {error}", remedy) from error
+    if not correct:
+        raise ConfigError(f"CUDA finds {finding.value}, but it computes wrongly", remedy)
+    return finding.value
 
 
 def _gpu() -> Finding:

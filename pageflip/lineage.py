@@ -32,6 +32,7 @@ def trace_version(name: str, version: str) -> dict[str, Any]:
         "metrics": {key.removeprefix("metric."): tags[key] for key in sorted(tags) if key.startswith("metric.")},
         "stages": _stages(registry.read_run_text(found.run_id, "lineage/dvc.lock")),
         "mlflow_run": found.run_id,
+        "airflow": {key: run.data.tags[key] for key in sorted(run.data.tags) if key.startswith("airflow.")},
         "params": dict(sorted(run.data.params.items())),
     }
 

@@ -110,8 +110,9 @@ class TrainingRun:
         if found is not None and found.info.status != "FINISHED":
             self.run_id = found.info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
+            _mark(self._client, self.run_id)
             return
-        tags = {**tags, TRAINING_KEY: key}
+        tags = {**tags, **settings.orchestrator_tags(), TRAINING_KEY: key}
         self.run_id = self._client.create_run(_experiment_id(self._client), tags=tags, run_name=name).info.run_id
         for param, value in _flat(params).items():
             self._client.log_param(self.run_id, param, value)
@@ -147,6 +148,18 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _mark(mlflow_client: MlflowClient, run_id: str) -> None:
+    """Note on an MLflow run which task of which Airflow run worked on it."""
+    for key, value in settings.orchestrator_tags().items():
+        mlflow_client.set_tag(run_id, key, value)
+
+
+@_explained
+def mark_run(run_id: str) -> None:
+    """Note on an MLflow run that this Airflow run restored what came of it."""
+    _mark(client(), run_id)
+
+
 def _log_metrics(mlflow_client: MlflowClient, run_id: str, metrics: dict[str, float], step: int = 0) -> None:
     from mlflow.entities import Metric
     from mlflow.utils.time import get_current_time_millis
@@ -176,6 +189,7 @@ def log_evaluation(*, weights_sha256: str, metrics: dict[str, float], folder: Pa
     run_id = _run_of_weights(mlflow_client, weights_sha256)
     _log_metrics(mlflow_client, run_id, {f"test_{key}": value for key, value in metrics.items()})
     mlflow_client.log_artifacts(run_id, str(folder), "evaluation")
+    _mark(mlflow_client, run_id)
     return run_id
 
 
@@ -209,6 +223,7 @@ def register_version(
         if lock:
             mlflow_client.log_text(run_id, lock, LOCK)
         mlflow_client.set_tag(run_id, "pageflip.model_version", version)
+        _mark(mlflow_client, run_id)
         # the digest comes last: a version whose registration was cut short is not found, and is registered anew
         for key, value in {**tags, WEIGHTS: weights_sha256, ARTIFACT: digest}.items():
             mlflow_client.set_model_version_tag(name, version, key, value)

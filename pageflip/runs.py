@@ -3,7 +3,8 @@
 Between the stages of a run travel only two things: content in the DVC remote, and the few KB that each stage leaves in
 the run store:
 
-    STORE/RUN/inputs.json         params.yaml, data/raw.dvc and the code's revision, fixed by the first stage
+    STORE/RUN/inputs.json         params.yaml, data/raw.dvc and the code's revision, fixed by the first stage;
+                                  with what the run was asked to do otherwise (`Wishes`)
     STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
     STORE/RUN/failed/STAGE/...    the reports of a stage that failed
 
@@ -27,8 +28,10 @@ import yaml
 
 from pageflip import settings, storage
 from pageflip.console import OUTCOME_VARIABLE
+from pageflip.data_versions import find_version
 from pageflip.errors import ConfigError, DataError, PageflipError, UnavailableError
 from pageflip.files import temporary_folder
+from pageflip.params import Params, parse, read_yaml
 from pageflip.versions import git_revision
 
 if TYPE_CHECKING:
@@ -48,26 +51,41 @@ class Outcome:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What a run is to do otherwise than the project as it stands.
+
+    Attributes:
+        settings: KEY=VALUE with a dotted key of params.yaml and a value in YAML.
+        data_version: the hash of a published version of the raw frames, or `published` for the newest of them.
+    """
+
+    settings: tuple[str, ...] = ()
+    data_version: str | None = None
+
+
 class RunStore:
     """The few KB that the stages of one run share, at a folder or s3:// address."""
 
-    def __init__(self, url: str, run_id: str) -> None:
+    def __init__(self, url: str, run_id: str, wishes: Wishes = Wishes()) -> None:
         if not RUN_NAME.fullmatch(run_id):
             raise ConfigError(
                 f"the run id {run_id!r} is not a plain name",
                 "use letters, digits, dots, dashes, underscores and equal signs, 200 at most.",
             )
         self.url = storage.join(url, run_id)
+        self._store = url
+        self._wishes = wishes
 
     def inputs(self, project: Path) -> dict[str, str]:
         """What the run was started with; the first stage that asks fixes it for all.
 
         Raises:
-            ConfigError: the project has no data version yet.
+            ConfigError: there is no (such) data version, or a wish does not fit params.yaml.
         """
         address = storage.join(self.url, "inputs.json")
         if not storage.exists(address):
-            content = json.dumps(_current_inputs(project), indent=2) + "\n"
+            content = json.dumps(_current_inputs(project, self._store, self._wishes), indent=2) + "\n"
             storage.create_bytes(address, content.encode())  # another stage's may win: read back what stands
         return json.loads(storage.read_bytes(address))
 
@@ -92,18 +110,37 @@ class RunStore:
         return address
 
 
-def _current_inputs(project: Path) -> dict[str, str]:
-    raw = project / "data" / "raw.dvc"
-    if not raw.is_file():
-        raise ConfigError(
-            f"there is no {raw}: no version of raw frames is tracked",
-            "run `pageflip synthesize` or `pageflip import`, or `dvc add data/raw && dvc push`.",
-        )
+def _current_inputs(project: Path, store: str, wishes: Wishes) -> dict[str, str]:
     return {
-        "params": (project / "params.yaml").read_text(encoding="utf-8"),
-        "raw_dvc": raw.read_text(encoding="utf-8"),
+        "params": _params_text(project / "params.yaml", wishes.settings),
+        "raw_dvc": find_version(project, store, wishes.data_version),
         "git_revision": git_revision(),
     }
+
+
+def _params_text(path: Path, wanted: tuple[str, ...]) -> str:
+    """The text of params.yaml with these settings; as it stands where there are none.
+
+    Raises:
+        ConfigError: a setting is no KEY=VALUE, its key is unknown or its value impossible.
+    """
+    if not wanted:
+        return path.read_text(encoding="utf-8")
+    params = read_yaml(path)
+    for setting in wanted:
+        key, separator, value = setting.partition("=")
+        *parents, last = key.split(".")
+        node = params
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not separator or not isinstance(node, dict) or last not in node:
+            raise ConfigError(f"{setting!r} sets no key of {path.name}", "write it as train.seed=8.")
+        try:
+            node[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{setting!r} holds no YAML value: {error}", "write it as train.seed=8.") from None
+    parse(Params, params, path, "the keys and their ranges stand in pageflip/params.py.")
+    return yaml.safe_dump(params, sort_keys=False)
 
 
 def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:

@@ -67,6 +67,18 @@ def tracking_uri() -> str:
     return given or f"{SQLITE}{home() / 'mlflow.db'}"
 
 
+def orchestrator_tags() -> dict[str, str]:
+    """What an MLflow run is marked with by a task of Airflow, so that each leads to the other; empty outside Airflow.
+
+    `airflow.TASK` holds the id of the DAG's run, so that several tasks may mark the same MLflow run.
+    """
+    given = {name: os.environ.get(f"PAGEFLIP_ORCHESTRATOR_{name}") for name in ("DAG", "RUN", "TASK", "URL")}
+    if not (given["DAG"] and given["RUN"] and given["TASK"]):
+        return {}
+    tags = {"airflow.dag": given["DAG"], f"airflow.{given['TASK']}": given["RUN"]}
+    return tags | ({"airflow.url": given["URL"]} if given["URL"] else {})
+
+
 def shown(text: str) -> str:
     """A text for messages and logs: passwords in the addresses that it holds are blanked."""
     return re.sub(r"(://[^/@:\s]*):[^/@\s]+@", r"\1:***@", text)

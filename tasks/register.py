@@ -120,6 +120,7 @@ def verify(out: Path, name: str) -> None:
     candidate = registry.get_version(name, registry.CANDIDATE)
     if candidate is None or candidate.tags.get(registry.ARTIFACT) != digest:
         raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
+    registry.mark_run(candidate.run_id)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What every DAG must be: light to import, bounded, documented, and in the right order."""
 
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ dag = module.dag
 print(json.dumps({{
     "foreign": [name for name in {foreign!r} if name in sys.modules],
     "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "tags": sorted(dag.tags), "doc": dag.doc_md,
-    "timeout": dag.dagrun_timeout.total_seconds(), "schedule": dag.schedule, "description": dag.description,
+    "timeout": dag.dagrun_timeout.total_seconds(), "description": dag.description,
     "tasks": {{
         task.task_id: {{
             "after": sorted(task.upstream_task_ids), "retries": task.retries, "owner": task.owner, "pool": task.pool,
@@ -97,21 +98,27 @@ def test_the_schedules_come_from_the_environment(in_airflow):
         import importlib, json, os
         import retrain, score_uploads
         found, variables = [], {retrain: "PAGEFLIP_RETRAIN_SCHEDULE", score_uploads: "PAGEFLIP_SCORE_SCHEDULE"}
-        for value in (None, "@daily", "none"):
+        for value in (None, "@daily", "data", "none"):
             for module, variable in variables.items():
                 if value:
                     os.environ[variable] = value
-                found.append(importlib.reload(module).dag.schedule)
+                if (module, value) != (score_uploads, "data"):
+                    found.append(str(importlib.reload(module).dag.schedule))
         print(json.dumps(found))
         """
     )
-    assert found == ["@weekly", "*/15 * * * *", "@daily", "@daily", None, None]
+    dates = [re.findall(r"expression='(.*?)'", text) or text for text in found]
+    assert dates[0] == ["0 0 * * 0"]
+    assert dates[2] == ["0 0 * * *"]
+    assert [dates[i] for i in (1, 3, 5, 6)] == ["*/15 * * * *", "@daily", "None", "None"]
+    assert ["pageflip://frames" in text for text in found] == [True, False, True, False, True, False, False]
+    assert "Cron" not in found[4]
 
 
 def test_an_unknown_runner_is_refused_by_name(in_airflow):
     done = in_airflow("import retrain", check=False, PAGEFLIP_RUNNER="teleport")
     assert done.returncode != 0
-    assert "PAGEFLIP_RUNNER is 'teleport'; it must be one of: process" in done.stderr
+    assert "PAGEFLIP_RUNNER is 'teleport'; it must be one of: docker, kubernetes, process" in done.stderr
 
 
 def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
@@ -121,7 +128,8 @@ def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
         from dvc_graph import GraphError, Stage
         from stage_operator import stage_task
         messages = []
-        for meta in ({"gpu": -1}, {"gpu": True}, {"timeout_minutes": 0}, {"timeout_minutes": "soon"}):
+        limits = ({"timeout_minutes": 0}, {"timeout_minutes": "soon"}, {"memory": "much"}, {"memory": 8})
+        for meta in ({"gpu": -1}, {"gpu": True}, *limits):
             try:
                 stage_task(Stage(name="a", meta=meta))
             except GraphError as error:
@@ -134,6 +142,8 @@ def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
         "meta.gpu of stage a is True",
         "meta.timeout_minutes of stage a is 0",
         "meta.timeout_minutes of stage a is 'soon'",
+        "meta.memory of stage a is 'much'",
+        "meta.memory of stage a is 8",
     ]
 
 
@@ -141,3 +151,20 @@ def test_the_helpers_are_not_taken_for_dag_files():
     ignored = (ROOT / "dags" / ".airflowignore").read_text(encoding="utf-8").split()
     helpers = {path.name for path in (ROOT / "dags").glob("*.py")} - {f"{name}.py" for name in DAGS}
     assert helpers <= set(ignored)
+
+
+def test_the_first_unpausing_starts_no_run_for_a_date_that_has_passed(in_airflow):
+    seconds = in_airflow(
+        """
+        import json
+        from airflow.serialization.serialized_objects import DagSerialization
+        from airflow.timetables.base import TimeRestriction
+        import pendulum, retrain
+        timetable = DagSerialization.from_dict(DagSerialization.to_dict(retrain.dag)).timetable
+        never = TimeRestriction(earliest=None, latest=None, catchup=False)
+        run = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=never)
+        print(json.dumps((run.run_after - pendulum.now("UTC")).total_seconds()))
+        """,
+        PAGEFLIP_RETRAIN_SCHEDULE="0 * * * *",
+    )
+    assert seconds > 0

@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
@@ -47,7 +49,7 @@ if pathlib.Path("slow").exists():
     while True:
         print("working", flush=True)
         time.sleep(0.01)
-pathlib.Path(f"done-{stage}").touch()
+pathlib.Path(f"done-{stage}").write_text(" ".join(sys.argv[1:]))
 """
 SCORE = """
 import json, os, pathlib, sys
@@ -86,9 +88,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def airflow(project: Path) -> Iterator[services.Running]:
-    none = {"PAGEFLIP_RETRAIN_SCHEDULE": "none", "PAGEFLIP_SCORE_SCHEDULE": "none"}
-    with services.airflow_for_a_job(none) as running:
+def alerts() -> Iterator[list[dict]]:
+    """What is posted to a webhook; the last entry's address is in PAGEFLIP_ALERT_URL of Airflow."""
+    posted: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAGEFLIP_ALERT_URL", f"http://127.0.0.1:{server.server_port}/")
+        yield posted
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def airflow(project: Path, alerts: list[dict]) -> Iterator[services.Running]:
+    variables = {
+        "PAGEFLIP_ALERT_URL": os.environ["PAGEFLIP_ALERT_URL"],
+        "PAGEFLIP_RETRAIN_DEADLINE_HOURS": "0.0005",  # 1.8 s
+        "PAGEFLIP_RETRAIN_SCHEDULE": "data",
+        "PAGEFLIP_SCORE_SCHEDULE": "none",
+    }
+    with services.airflow_for_a_job(variables) as running:
         yield running
 
 
@@ -200,6 +230,44 @@ def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(proje
     assert "retrain: prepare failed in its try 1" in str(caught.value)  # code 65: no retry
     assert "error: the frames are bad" in str(caught.value)
     assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
+
+
+def test_who_is_to_know_of_a_failure_and_of_a_late_run_is_told(alerts, client):
+    failed = await_it(lambda: [alert for alert in alerts if alert["event"] == "task_failed"])
+    assert (failed[0]["task"], failed[0]["run"]) == ("prepare", "test-bad")
+    assert "error: the frames are bad" in failed[0]["text"]
+    assert failed[0]["log"].startswith(client.url)
+    late = await_it(lambda: [alert for alert in alerts if alert["event"] == "run_late"])
+    assert (late[0]["dag"], late[0]["run"]) == ("retrain", "test-1")
+
+
+def await_it(look: Callable[[], list], seconds: float = 120) -> list:
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert found
+    return found
+
+
+def test_a_form_is_checked_by_airflow_and_handed_to_the_stages(project, client):
+    for wrong in ({"models": ["resnet"]}, {"seed": "soon"}, {"approval": "maybe"}):
+        with pytest.raises(ConfigError, match="HTTP 4"):
+            client.trigger_dag("retrain", "test-wrong", wrong)
+    filled = {"models": ["vit"], "seed": 5, "approval": "manual"}
+    client.trigger_dag("retrain", "test-form", filled)
+    assert client.wait_for_run("retrain", "test-form", 240) == "success"
+    states = {task.name: task.state for task in client.task_states("retrain", "test-form")}
+    assert states == {"prepare": "success", "train@vit": "success", "train@cnn": "skipped", "promote": "skipped"}
+    said = (project / "done-train@vit").read_text(encoding="utf-8")
+    assert said == "train@vit --run test-form --set train.models=[vit] --set train.seed=5"
+
+
+def test_a_new_version_of_the_frames_starts_a_run_that_reads_it(project, client):
+    before = set(client.unfinished_runs("retrain"))
+    client.publish_event("frames", {"data_version": "1" * 32})
+    [run_id] = await_it(lambda: sorted(set(client.unfinished_runs("retrain")) - before))
+    assert client.wait_for_run("retrain", run_id, 240) == "success"
+    assert (project / "done-promote").read_text(encoding="utf-8").endswith(f"--data-version {'1' * 32}")
 
 
 def test_a_run_is_refused_twice(client):

@@ -1,4 +1,4 @@
-"""A real S3 server for these tests: SeaweedFS, when its program `weed` can be found; otherwise they are skipped."""
+"""A real S3 server (SeaweedFS) and a real Docker daemon for these tests, which are skipped where one cannot run."""
 
 import json
 import os
@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from pipeline.conftest import ROOT
+from services.docker_daemon import Docker, free_port, running_daemon, why_not
 
 BUCKET, KEY, SECRET = "pageflip-test", "test-key", "test-secret"
 START_S = 90
@@ -100,7 +103,7 @@ def _make_bucket(endpoint: str, server: subprocess.Popen, log: Path) -> None:
             time.sleep(0.3)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server of the module's own; AWS_* and PAGEFLIP_TEST_BUCKET name it and its bucket."""
     weed = _weed()
@@ -128,3 +131,42 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.kill()  # its data is not kept, and an orderly end takes 15 seconds
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """The client of a Docker daemon of the tests' own."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(running_daemon(tmp_path_factory.mktemp("docker")))
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield client
+
+
+@pytest.fixture(scope="session")
+def proxied(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """The daemon as Airflow's worker sees it: through HAProxy with docker/docker-proxy.cfg."""
+    if shutil.which("haproxy") is None:
+        pytest.skip("haproxy cannot be found (apt-get install haproxy)")
+    port, config = free_port(), tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
+    text = (ROOT / "docker" / "docker-proxy.cfg").read_text()
+    for old, new in (("bind :2375", f"bind 127.0.0.1:{port}"), ("/run/docker.sock", docker.address[len("unix://") :])):
+        assert old in text
+        text = text.replace(old, new)
+    config.write_text(text)
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", str(config)], stdout=subprocess.DEVNULL)
+    try:
+        client = Docker(f"tcp://127.0.0.1:{port}")
+        deadline = time.monotonic() + 20
+        while client.call("version", expect=None).returncode != 0:
+            assert proxy.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield client
+    finally:
+        proxy.terminate()
+        proxy.wait()

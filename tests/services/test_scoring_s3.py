@@ -6,10 +6,13 @@ import os
 import uuid
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pageflip import scoring, storage, uploads
 from pageflip.uploads import Ledger
+
+pytestmark = pytest.mark.usefixtures("s3_server")
 
 
 class Brightness:

@@ -10,6 +10,8 @@ import pytest
 from pageflip import storage
 from pageflip.errors import UnavailableError
 
+pytestmark = pytest.mark.usefixtures("s3_server")
+
 
 @pytest.fixture
 def place() -> str:

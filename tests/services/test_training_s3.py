@@ -9,6 +9,8 @@ from pipeline.conftest import call, make_project
 
 from pageflip import storage
 
+pytestmark = pytest.mark.usefixtures("s3_server")
+
 STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn")
 
 

@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
+import torch
 
 from pageflip import day_zero, doctor, registry
-from pageflip.errors import DataError
+from pageflip.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -37,3 +38,16 @@ def test_without_a_champion_it_says_what_stands_in(project):
     registry.promote_version("pageflip", "2", why="test")
     finding = doctor._mlflow()
     assert (finding.ok, "champion of pageflip is version 2" in finding.value) == (True, True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_probe_of_cuda_on_a_machine_without_fails_for_good_and_says_so():
+    with pytest.raises(ConfigError, match="there is no GPU here that CUDA") as caught:
+        doctor.probe_cuda()
+    assert caught.value.exit_code == 78
+    assert "PAGEFLIP_TASK_GPU=off" in caught.value.remedy
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_probe_of_cuda_computes_and_names_the_gpu():
+    assert torch.cuda.get_device_name(0) in doctor.probe_cuda()

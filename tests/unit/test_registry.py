@@ -276,3 +276,29 @@ def test_a_training_that_fails_without_a_server_fails_for_its_own_reason(mlflow_
     monkeypatch.setattr(run, "_client", mlflow.MlflowClient("http://127.0.0.1:1"))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run.fail()
+
+
+def test_an_mlflow_run_names_the_airflow_tasks_that_worked_on_it(mlflow_home, trained, monkeypatch):
+    def task(name: str, run: str) -> None:
+        told = {"DAG": "retrain", "RUN": run, "TASK": name, "URL": f"http://airflow/{name}"}
+        for key, value in told.items():
+            monkeypatch.setenv(f"PAGEFLIP_ORCHESTRATOR_{key}", value)
+
+    task("train.cnn", "r1")
+    run = begin()
+    run.fail()
+    task("train.cnn", "r2")
+    assert begin().run_id == run.run_id
+    run.finish(weights_sha256=WEIGHTS, folder=trained)
+    task("evaluate.cnn", "r2")
+    registry.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained)
+    tags = registry.get_run(run.run_id).data.tags
+    assert {key: value for key, value in tags.items() if key.startswith("airflow.")} == {
+        "airflow.dag": "retrain",
+        "airflow.train.cnn": "r2",
+        "airflow.evaluate.cnn": "r2",
+        "airflow.url": "http://airflow/evaluate.cnn",
+    }
+    task("register", "r3")
+    registry.mark_run(run.run_id)
+    assert registry.get_run(run.run_id).data.tags["airflow.register"] == "r3"

@@ -1,0 +1,89 @@
+"""The DAG `retrain` with PAGEFLIP_RUNNER=docker: Airflow, docker/docker-proxy.cfg, a real daemon, the task image.
+
+Each stage runs in a container of its own; between them are the DVC remote, the run store and MLflow's folder.
+"""
+
+import os
+import shutil
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+from pipeline.conftest import ROOT, make_project
+from services.docker_daemon import Docker, base_image
+from services.real_airflow import airflow, needs_orchestrator
+
+from pageflip.dag_runs import DagRunError, run_dag
+
+PACKAGES = sysconfig.get_path("purelib")
+USER = 10001
+STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
+
+pytestmark = [pytest.mark.timeout(900), needs_orchestrator]
+
+
+@pytest.fixture
+def project(docker: Docker, tmp_path: Path, pytestconfig: pytest.Config) -> Path:
+    """A small project and its image runner:test, whose Python finds the packages where the host has them."""
+    folder = make_project(tmp_path / "project")
+    for name in ("docker", "requirements"):
+        shutil.copytree(ROOT / name, folder / name)
+    try:
+        base_image(docker, pytestconfig.cache.mkdir("docker"), "base:test")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    (folder / "docker" / "base").mkdir()
+    site = "/usr/local/lib/python3.11/dist-packages/host.pth"
+    (folder / "docker/base/Dockerfile").write_text(f"FROM base:test\nRUN echo {PACKAGES} >{site}\n")
+    docker.build("Dockerfile", folder / "docker" / "base", "runner-base:test")
+    bases = {"BASE_IMAGE": "runner-base:test", "PYTHON_IMAGE": "runner-base:test"}
+    docker.build("docker/task.Dockerfile", folder, "runner:test", **bases, SYSTEM_PACKAGES="", INSTALL="none")
+    return folder
+
+
+def _places(project: Path, place: Path) -> dict[str, str]:
+    """What Airflow is told; all that the containers share is below `place`, and theirs to write."""
+    for name in ("store", "uploads", "mlflow"):
+        (place / name).mkdir(parents=True)
+    shutil.copytree(project / ".pageflip" / "remote", place / "remote")
+    for path in [place, *place.rglob("*")]:
+        os.chown(path, USER, USER)
+    return {
+        "PAGEFLIP_RUNNER": "docker",
+        "PAGEFLIP_RETRAIN_SCHEDULE": "none",
+        "PAGEFLIP_DOCKER_NETWORK": "none",
+        "PAGEFLIP_TASK_IMAGE": "runner:test",
+        "PAGEFLIP_REMOTE": str(place / "remote"),
+        "PAGEFLIP_STORE": str(place / "store"),
+        "PAGEFLIP_UPLOADS": str(place / "uploads"),
+        "PAGEFLIP_RESULTS": PACKAGES,  # a local folder is mounted where it is: several GB less to copy
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow/mlflow.db",
+    }
+
+
+def test_the_whole_dag_runs_with_a_container_for_each_stage(proxied: Docker, project: Path, tmp_path: Path) -> None:
+    extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address, "PAGEFLIP_TASK_GPU": "off"}
+    with airflow(project, tmp_path / "home", extra) as (client, _):
+        logs = tmp_path / "home" / "airflow" / "logs"
+        tasks = run_dag(client, "retrain", "one", timeout=300, ours="old", log_folder=logs)
+        assert {task.name: task.state for task in tasks} == dict.fromkeys(STAGES, "success")
+        assert "Container pageflip-retrain-prepare-one" in "\n".join(client.log_tail("retrain", "one", tasks[0], 1000))
+    locks = tmp_path / "place" / "store" / "one" / "lock"
+    assert sorted(path.stem for path in locks.iterdir()) == sorted(STAGES)
+    assert proxied.call("ps", "--all", "--quiet").stdout == ""
+    assert not (project / "data" / "frames").exists()  # nothing of it was made in the working tree
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this host has a GPU")
+def test_a_stage_that_asks_for_a_gpu_fails_at_once_without_one(proxied: Docker, project: Path, tmp_path: Path) -> None:
+    (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("memory: 4g,", "gpu: 1,", 1))
+    extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address}
+    with airflow(project, tmp_path / "home", extra) as (client, _):
+        started = time.monotonic()
+        with pytest.raises(DagRunError, match=r"asks for 1 GPU\(s\) and the Docker host offers none"):
+            run_dag(client, "retrain", "one", timeout=120, ours="old", log_folder=tmp_path)
+        assert time.monotonic() - started < 60
+        (prepare,) = (task for task in client.task_states("retrain", "one") if task.name == "prepare")
+        assert prepare.try_number == 1  # a retry would find no GPU either
+    assert proxied.call("ps", "--all", "--quiet").stdout == ""
