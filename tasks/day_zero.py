@@ -81,7 +81,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
         ConfigError: impossible parameters, or no initial weights.
         DataError: the model is too large, or its export differs from it.
     """
-    plan = params.day_zero
+    plan, revision = params.day_zero, git_revision()  # of the code that draws and trains, not of what it is by the end
     initial_weights.fingerprint(plan.network.initial)  # before hours of drawing
     check_size(networks.build_network(NETWORK, plan.network.model_dump()))
     renderer = renderer_digest()
@@ -107,7 +107,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
         limit = params.register_.max_parity_error
         facts["parity_error"] = check_parity(network, folder / day_zero.MODEL_FILE, pack, rows, limit)
         data = describe(index, assignment) | {"ranges_sha256": _digest(ranges), "renderer_sha256": renderer}
-        card = make_card(plan, metrics, data) | facts | {"best_epoch": history["best_epoch"]}
+        card = make_card(plan, metrics, data, revision) | facts | {"best_epoch": history["best_epoch"]}
         write_json(folder / day_zero.CARD_FILE, card)
     training.delete_checkpoints(checkpoints)
     print_summary(card, out)
@@ -242,7 +242,7 @@ def describe(index: pd.DataFrame, assignment: pd.DataFrame) -> dict[str, Any]:
     return {"source": "drawn by pageflip.synthetic; no real frame among them", "parts": parts, "frames_sha256": frames}
 
 
-def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any], revision: str) -> dict[str, Any]:
     """The card, but for what is known of the files."""
     licences = {name: text for name, text in LICENCES.items() if name != "imagenet" or plan.network.initial == name}
     return {
@@ -252,7 +252,7 @@ def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any]) -
         "params": plan.model_dump(),
         "width": plan.prepare.width,
         "height": plan.prepare.height,
-        "git_revision": git_revision(),
+        "git_revision": revision,
         "environment": {name: release for name, release in environment().items() if name != "platform"},
         "data": data,
         "val": {name: metrics["val"][name] for name in TOLD if name in metrics["val"]},
