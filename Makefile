@@ -28,7 +28,7 @@ run: setup ## the main job: sample frames, retrain and score_uploads through Air
 	@python -m tasks.main_job
 
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
-	@python -m pytest --numprocesses 2 --dist loadfile
+	@python -m pytest --numprocesses 2 --dist loadfile --ignore=tests/services
 
 test-services: setup ## tests against a real S3 server and a real Docker daemon, started and stopped by them
 	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/services.txt

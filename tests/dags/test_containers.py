@@ -92,7 +92,7 @@ def base(pod: dict) -> dict:
 
 
 def test_every_task_of_both_dags_is_a_pod_that_the_api_takes(pods):
-    assert {"prepare", "train.cnn", "promote", "plan", "score", "summarise"} <= set(pods)
+    assert {"prepare", "train.efficientnet_lite0", "promote", "plan", "score", "summarise"} <= set(pods)
     for name, pod in pods.items():
         metadata, spec = pod["body"]["metadata"], pod["body"]["spec"]
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", metadata["name"]), name
@@ -120,7 +120,7 @@ def test_a_pod_runs_the_same_command_under_a_deadline_of_its_own(pods):
 
 
 def test_a_stage_with_a_gpu_asks_for_it_probes_it_and_may_run_on_its_nodes(pods):
-    train, prepare = pods["train.cnn"], pods["prepare"]
+    train, prepare = pods["train.efficientnet_lite0"], pods["prepare"]
     assert base(train)["resources"]["limits"] == {"memory": str(8 * 2**30), "nvidia.com/gpu": "1"}
     assert base(train)["args"][3:7] == [
         "sh", "-c", 'timeout 50 python -m pageflip doctor --cuda && exec "$@"', "sh"
@@ -159,8 +159,9 @@ def containers(in_airflow):
     script = (
         CONTAINERS
         + """
-made = [start("train.cnn"), start("train.cnn", try_number=2), start("train.cnn", map_index=4), start("prepare")]
-made.append(start("train.cnn", run_id="manual__2026-01-02T03:04:05+00:01"))
+train = "train.efficientnet_lite0"
+made = [start(train), start(train, try_number=2), start(train, map_index=4), start("prepare")]
+made.append(start(train, run_id="manual__2026-01-02T03:04:05+00:01"))
 print(json.dumps(made))
 """
     )
@@ -196,7 +197,7 @@ def test_a_container_gets_gpus_and_limits_from_meta(containers):
 
 
 def test_a_container_runs_the_same_command_as_a_pod_and_is_removed_after_it(containers, pods):
-    assert containers[0]["command"] == base(pods["train.cnn"])["args"]
+    assert containers[0]["command"] == base(pods["train.efficientnet_lite0"])["args"]
     assert containers[3]["command"] == base(pods["prepare"])["args"]
     for made in containers:
         assert (made["xcom"], made["remove"]) == (False, "force")
@@ -254,7 +255,7 @@ for answer in answers:
         raise answer
     daemon.create_container = create_container
     try:
-        start("train.cnn")
+        start("train.efficientnet_lite0")
     except Exception as error:
         found.append([type(error).__name__, str(error)])
 print(json.dumps(found))
@@ -272,7 +273,7 @@ print(json.dumps(found))
 
 
 def test_gpus_can_be_switched_off(in_airflow):
-    script = CONTAINERS + "print(json.dumps(start('train.cnn')))"
+    script = CONTAINERS + "print(json.dumps(start('train.efficientnet_lite0')))"
     made = in_airflow(script, PAGEFLIP_RUNNER="docker", PAGEFLIP_TASK_GPU="off", **ADDRESSES)
     assert made["host_config"].get("DeviceRequests") is None
     assert made["command"][3:5] == ["python", "-m"]

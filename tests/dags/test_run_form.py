@@ -131,8 +131,8 @@ ALERTS = """
 import json
 from types import SimpleNamespace
 import retrain
-task = SimpleNamespace(dag_id="retrain", task_id="train.cnn", map_index=-1, try_number=3, log_url="http://airflow/log")
-[failed] = retrain.dag.get_task("train.cnn").on_failure_callback
+task = SimpleNamespace(dag_id="retrain", task_id="train.efficientnet_lite0", map_index=-1, try_number=3, log_url="http://airflow/log")
+[failed] = retrain.dag.get_task("train.efficientnet_lite0").on_failure_callback
 for error in ("exit code 65: bad frames", "exit code 1. lost"):
     failed({"ti": task, "run_id": "r", "exception": ValueError(error)})
 [over] = retrain.dag.on_failure_callback if isinstance(retrain.dag.on_failure_callback, list) else [
@@ -152,7 +152,7 @@ def test_a_failure_says_what_where_its_log_is_and_the_next_step_to_the_webhook_t
     assert in_airflow(ALERTS, PAGEFLIP_ALERT_URL=address, **hours) == 5400
     assert [alert["event"] for alert in posted] == ["task_failed", "task_failed", "run_timed_out", "run_late"]
     bad, lost, over, late = (alert["text"] for alert in posted)
-    assert "retrain: train.cnn failed in run r, try 3" in bad
+    assert "retrain: train.efficientnet_lite0 failed in run r, try 3" in bad
     assert "exit code 65: bad frames" in bad
     assert "Log: http://airflow/log" in bad
     assert "trigger a new run" in bad

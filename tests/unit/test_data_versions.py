@@ -74,8 +74,8 @@ def test_the_first_stage_of_a_run_fixes_its_wishes_for_all(project, store, param
     first = runs.RunStore(store, "r", runs.Wishes(("train.seed=99", "train.models=[cnn]"), OLD))
     inputs = first.inputs(project)
     params = yaml.safe_load(inputs["params"])
-    assert params["train"]["seed"] == 99
-    params["train"]["seed"] = before["train"]["seed"]
+    assert (params["train"]["seed"], params["train"]["models"]) == (99, ["cnn"])
+    params["train"] |= {key: before["train"][key] for key in ("seed", "models")}
     assert params == before
     assert version_of(inputs["raw_dvc"]) == OLD
     assert runs.RunStore(store, "r", runs.Wishes(("train.seed=5",))).inputs(project) == inputs
