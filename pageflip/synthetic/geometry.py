@@ -142,14 +142,14 @@ def _resting(stack: Stack, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.interp(s, length, x), np.interp(s, length, z)
 
 
-def lift_of(book: Lying, bend: Bend, progress: float, visible: float = VISIBLE_LIFT) -> float:
-    """How far a sheet is from where it lies flat, in page widths; 0 below what is `visible`."""
+def lift_of(book: Lying, bend: Bend, progress: float) -> float:
+    """How far a sheet is from where it lies flat, in page widths; 0 below what an eye would see."""
     if not 0 < progress < 1:
         return 0.0
     points = sheet(book, bend, progress)
     away = [np.linalg.norm(points - lying_page(book, side), axis=-1).max() for side in (1, -1)]
     lift = float(min(away)) / book.page[0]
-    return lift if lift >= visible else 0.0
+    return lift if lift >= VISIBLE_LIFT else 0.0
 
 
 def raised_share(book: Lying, bend: Bend, progress: float) -> float:
