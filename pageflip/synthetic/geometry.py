@@ -192,16 +192,6 @@ def magnification(phone: Phone, point: np.ndarray) -> float:
     return distance / max(depth, 0.15 * distance)
 
 
-def desk_to_picture(phone: Phone) -> np.ndarray:
-    """The homography float64 [3, 3] from the desk (z = 0), in picture widths, to the picture."""
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.5], [0.0, 1.5]])
-    seen = project(phone, np.column_stack([corners, np.zeros(4)]))
-    rows = []
-    for (x, y), (u, v) in zip(corners, seen, strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    return np.append(np.linalg.solve(np.array(rows), seen.ravel()), 1.0).reshape(3, 3)
-
-
 def normals(points: np.ndarray) -> np.ndarray:
     """Unit normals float64 [rows, columns, 3] of a mesh, on the side that looks up where it lies as printed."""
     along_s, along_v = np.gradient(points, axis=1), np.gradient(points, axis=0)

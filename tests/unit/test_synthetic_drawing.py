@@ -67,7 +67,9 @@ def test_a_hand_below_a_sheet_does_not_reach_past_the_spine(held):
     hand = replace(hand, tip=tuple(material_point(people.look, None, 0.0, 0.1, 0.0)))
     left = people.page_mask((0, 0, WIDE, TALL), 1.0, (-1,)) > 0
     assert drawn(people, hand)[left].max() > 200
-    assert drawn(people, hand, within=1)[left].max() < 32  # at the rim both are partly there
+    beyond = drawn(people, hand, within=1)[left]
+    assert (beyond > 0).mean() < 0.005  # only where the rim, filled from another box, falls on the next pixel
+    assert beyond.max() < 32
 
 
 def test_arms_reach_to_the_rim_of_the_picture_whatever_is_drawn_of_them():
