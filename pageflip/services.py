@@ -446,7 +446,7 @@ def _session(where: Places) -> _Session | None:
     """supervisord's session: its own, or that of a dead one, unless the number may be another's by now."""
     with suppress(OSError, ValueError):
         number, written = int(where.pidfile.read_text(encoding="utf-8")), where.pidfile.stat().st_mtime
-        if written < psutil.boot_time() or (_supervisor(where) is None and _taken(number)):
+        if number <= 0 or written < psutil.boot_time() or (_supervisor(where) is None and _taken(number)):
             return None
         return _Session(number, written)
     return None

@@ -167,8 +167,13 @@ def test_without_the_orchestrator_environment_the_command_that_makes_it_is_named
 def test_a_stale_pidfile_makes_no_strangers_session_ours(tmp_path):
     where = service_config.Places(tmp_path, tmp_path / "home")
     where.folder.mkdir(parents=True)
-    where.pidfile.write_text(str(os.getsid(0)), encoding="utf-8")
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    where.pidfile.write_text(str(stranger.pid), encoding="utf-8")
     assert services._processes(where) == set()  # the number is another's by now
+    stranger.kill()
+    stranger.wait()
+    where.pidfile.write_text("0", encoding="utf-8")
+    assert services._processes(where) == set()  # in a container, the session of whatever was started from outside
     sleeper = subprocess.Popen([sys.executable, "-c", SESSION], start_new_session=True, stdout=subprocess.PIPE)
     child = psutil.Process(int(sleeper.stdout.readline()))
     sleeper.wait()
