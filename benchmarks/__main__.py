@@ -23,6 +23,7 @@ BENCHMARKS = (
     "prepare_vs_full_decode",
     "dag_parse_seconds",
     "repro_noop_seconds",
+    "stage_overhead_seconds",
     "train_frames_per_second",
     "score_frames_per_second",
 )
