@@ -92,6 +92,11 @@ class Move:
         }
 
 
+def iso_time(seconds: float) -> str:
+    """Seconds since 1970 as UTC in ISO 8601."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
 def new_id(at: datetime.datetime | None = None) -> str:
     """An id for a move that begins now, or at `at` (UTC)."""
     return f"{(at or datetime.datetime.now(datetime.UTC)).strftime(CLOCK)}-{uuid.uuid4().hex[:8]}"
@@ -105,9 +110,9 @@ def intent_record(move: Move) -> tuple[str, str]:
     names = ("alias", "before", "after", "kind", "reason", "run", "url", "figures")
     content = {name: getattr(move, name) for name in names} | {"figures": dict(move.figures)}
     if len(json.dumps(content)) > LIMIT:
-        content["figures"] = {"left out": "too long for the registry"}
-    while (over := len(json.dumps(content)) - LIMIT) > 0:
-        content["reason"] = content["reason"][: -max(2, over // 6)] + "…"  # json writes a character in at most 6
+        content |= {"figures": {"left out": "too long for the registry"}, "url": None}
+    while (over := len(json.dumps(content)) - LIMIT) > 0 and len(content["reason"]) > 1:
+        content["reason"] = content["reason"][: -max(2, over // 12)] + "…"  # json writes a character in at most 12
     return f"{PREFIX}{move.id}{INTENT}", json.dumps(content)
 
 

@@ -78,7 +78,6 @@ def test_a_missing_key_is_named(change, key):
         ("split.seed", -1),
         ("promote.min_f1", float("nan")),
         ("promote.max_latency_ms", -1),
-        ("promote.override", {"version": 3, "reason": ""}),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_value(change, key, value):

@@ -267,7 +267,9 @@ def test_a_champion_that_changed_after_the_comparison_is_not_replaced(staged, mo
         return decision
 
     monkeypatch.setattr("tasks.promote.decide", slow)
-    with pytest.raises(UnavailableError, match="champion pointed to none when this was decided, and points to version 2"):
+    with pytest.raises(
+        UnavailableError, match="champion pointed to none when this was decided, and points to version 2"
+    ):
         staged(GOOD)
     assert registry.alias_history(NAME)[0]["champion"] == CALLS_ALL_FLIPS
 
