@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pageflip.errors import UnavailableError
+from pageflip.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -123,14 +123,24 @@ def outcome_record(move: Move, outcome: str) -> tuple[str, str]:
 
 
 def read_moves(tags: Mapping[str, str]) -> list[Move]:
-    """The moves that the tags of a registered model tell of, oldest first; other tags are passed over."""
-    moves = []
-    for key in sorted(key for key in tags if key.startswith(PREFIX) and key.endswith(INTENT)):
-        move_id = key.removeprefix(PREFIX).removesuffix(INTENT)
-        move = Move(id=move_id, **json.loads(tags[key]))
-        ended = tags.get(f"{PREFIX}{move_id}{OUTCOME}")
-        moves.append(replace(move, outcome=json.loads(ended)["outcome"]) if ended else move)
-    return moves
+    """The moves that the tags of a registered model tell of, oldest first; other tags are passed over.
+
+    Raises:
+        DataError: a record was tampered with.
+    """
+    return [_read_move(tags, key) for key in sorted(tags) if key.startswith(PREFIX) and key.endswith(INTENT)]
+
+
+def _read_move(tags: Mapping[str, str], key: str) -> Move:
+    try:
+        move = Move(id=key.removeprefix(PREFIX).removesuffix(INTENT), **json.loads(tags[key]))
+        ended = tags.get(f"{PREFIX}{move.id}{OUTCOME}")
+        move = replace(move, outcome=json.loads(ended)["outcome"]) if ended else move
+        move.age_s()  # so that an id without a time is found here
+        return move
+    except (ValueError, TypeError, KeyError) as error:
+        remedy = "somebody changed that tag of the registered model: mend it, or delete it there."
+        raise DataError(f"the record {key} of the journal of alias moves cannot be read: {error}", remedy) from None
 
 
 def rollback_from(moves: list[Move], version: str) -> Move | None:

@@ -194,6 +194,13 @@ def test_a_move_outside_pageflip_is_noted(models_home):
     assert "left champion at version 2, and then it was gone" in notes()[-1]
 
 
+@pytest.mark.parametrize(("key", "value"), [("20260102T030405.000006Z-ab", "no JSON"), ("no-time", "{}")])
+def test_a_record_that_was_tampered_with_is_named(models_home, key, value):
+    registry.client().set_registered_model_tag(NAME, f"pageflip.move.{key}.intent", value)
+    with pytest.raises(DataError, match=f"the record pageflip.move.{key}.intent of the journal"):
+        promote_version(NAME, "1", why="test")
+
+
 # --- the way back
 
 
