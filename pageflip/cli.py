@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
 from pageflip import __version__
 from pageflip.console import run_main
@@ -244,29 +243,32 @@ def lineage(
     version: Annotated[str, typer.Argument(help="A model version, or an alias such as champion.")],
     name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
     output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    uploads: Annotated[int, typer.Option(min=0, help="How many of the scored uploads are named.")] = 5,
 ) -> None:
-    """Trace a model version back to code, data, split, parameters and stages."""
-    from pageflip.lineage import trace_version
+    """Trace a model version: code, data, split, params, stages, runs, alias history, scored uploads."""
+    from pageflip.lineage import as_tree, trace_version
 
-    facts = trace_version(_model_name(name), version)
-    if output is Format.JSON:
+    facts = trace_version(_model_name(name), version, uploads=uploads)
+    if as_json or output is Format.JSON:
         print(json.dumps(facts, indent=2))
-        return
-    tree = Tree(facts["model"])
-    for key, value in facts.items():
-        if key != "model":
-            _add_branch(tree, key, value)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(tree)
-
-
-def _add_branch(tree: Tree, key: str, value: object) -> None:
-    if isinstance(value, dict):
-        branch = tree.add(key)
-        for name, inner in value.items():
-            _add_branch(branch, name, inner)
     else:
-        text = ", ".join(value) if isinstance(value, list) else str(value)
-        tree.add(escape(f"{key}: {text}"), highlight=False)
+        width = None if sys.stdout.isatty() else 160
+        Console(width=width, highlight=False).print(as_tree(facts), soft_wrap=not sys.stdout.isatty())
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; it goes into the journal of alias moves.")],
+    to: Annotated[str, typer.Option(help="A model version or alias.")] = "previous",
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
+) -> None:
+    """Move the alias champion back to the version before; no retraining promotes the one that it leaves again."""
+    from pageflip.registry import roll_back
+
+    model = _model_name(name)
+    move = roll_back(model, to=to, reason=reason)
+    print(f"rolled back: the champion of {model} is version {move.after}, previous is {move.before}")
 
 
 @app.command()

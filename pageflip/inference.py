@@ -6,6 +6,7 @@ Its metadata carries width, height and threshold, so that the one file is enough
 
 import errno
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ class Predictor:
     version: str | None
 
     @classmethod
-    def load(cls, path: Path, *, name: str | None = None, version: str | None = None) -> "Predictor":
-        """Load an ONNX file that `pageflip.export` wrote.
+    def load(cls, path: Path, *, name: str | None = None, version: str | None = None, threads: int = 0) -> "Predictor":
+        """Load an ONNX file that `pageflip.export` wrote; `threads` 0 leaves it to ONNX Runtime to use all cores.
 
         Raises:
             DataError: it is not such a file.
@@ -52,8 +53,10 @@ class Predictor:
         import onnxruntime
 
         remedy = "give a model.onnx that the stage `register` wrote."
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         try:
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except KeyError:
             raise DataError(f"{path} has no pageflip metadata", remedy) from None
@@ -68,6 +71,16 @@ class Predictor:
             batch = np.ascontiguousarray(frames[start : start + BATCH])
             parts.append(self.session.run(None, {"frames": batch})[0])
         return np.concatenate(parts)
+
+    def latency_ms(self, frames: np.ndarray) -> float:
+        """Median milliseconds that one frame takes when it comes alone, over uint8 [N, height, width, 3]; N >= 1."""
+        self.predict(frames[:1])  # the first call of a session also plans
+        seconds = []
+        for index in range(len(frames)):
+            started = time.perf_counter()
+            self.predict(frames[index : index + 1])
+            seconds.append(time.perf_counter() - started)
+        return 1000 * float(np.median(seconds))
 
 
 def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float, np.ndarray]]:

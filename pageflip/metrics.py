@@ -139,15 +139,18 @@ def paired_bootstrap(
     samples: int,
     seed: int,
     level: float = 0.95,
+    margin: float = 0.0,
 ) -> dict[str, float]:
     """Compare the F1 of two models on the same frames by drawing the same groups for both.
 
     Args:
         target: int [N]; challenger, champion: float [N], their probabilities; groups: [N].
+        margin: F1 that the challenger may lose and still count as not worse.
 
     Returns:
-        difference (challenger minus champion, on all frames), low and high (its percentile interval), and
-        probability_better: the share of draws in which the challenger's F1 is higher, a tie counting half.
+        difference (challenger minus champion, on all frames), low and high (its percentile interval),
+        probability_better: the share of draws in which the challenger's F1 is higher, a tie counting half, and
+        probability_not_worse: the share in which it is at most `margin` lower (a one-sided non-inferiority test).
 
     Raises:
         DataError: the inputs are unusable.
@@ -167,6 +170,7 @@ def paired_bootstrap(
         "low": float(low),
         "high": float(high),
         "probability_better": float(np.mean(drawn > 0) + np.mean(drawn == 0) / 2),
+        "probability_not_worse": float(np.mean(drawn >= -margin)),
     }
 
 

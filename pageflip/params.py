@@ -212,10 +212,29 @@ class Register(_Section):
     max_parity_error: Annotated[float, Field(gt=0)]
 
 
+class Override(_Section):
+    """One version that is promoted though the gate says no; the reason goes into the journal of alias moves."""
+
+    version: Count
+    reason: Annotated[str, Field(min_length=1)]
+
+
 class Promote(_Section):
-    """The floor below which nothing is promoted."""
+    """What a candidate must show on the test split before the alias `champion` moves to it; 0 turns a limit off.
+
+    `min_book_f1` holds for each book with frames of both labels, where books are known. `max_latency_ms` is the median
+    of single frames on one core of the machine that promotes. The candidate takes the champion's place when a paired
+    bootstrap over groups gives at least `min_probability` that its F1 is at most `f1_margin` lower.
+    """
 
     min_f1: Share
+    min_book_f1: Share
+    max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    f1_margin: Share
+    min_probability: Share
+    bootstrap_samples: Count
+    seed: Seed
+    override: Override | None = None
 
 
 class ScoreUploads(_Section):

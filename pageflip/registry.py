@@ -7,7 +7,7 @@ restored still finds its run.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -25,13 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from pageflip import day_zero, settings
+from pageflip import day_zero, journal, settings
 from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.files import sha256_of
 from pageflip.inference import Predictor
+from pageflip.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
-CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 MODEL_FILE, CARD_FILE, LOCK = "model.onnx", "card.json", "lineage/dvc.lock"
 DEFAULT_MODEL_NAME = "pageflip"
 
@@ -227,7 +227,7 @@ def register_version(
         # the digest comes last: a version whose registration was cut short is not found, and is registered anew
         for key, value in {**tags, WEIGHTS: weights_sha256, ARTIFACT: digest}.items():
             mlflow_client.set_model_version_tag(name, version, key, value)
-    mlflow_client.set_registered_model_alias(name, CANDIDATE, version)
+    move_alias(name, CANDIDATE, version, kind=journal.REGISTRATION, reason=f"registered; its ONNX file is {digest}")
     return version
 
 
@@ -275,14 +275,128 @@ def get_run(run_id: str) -> Run:
 
 
 @_explained
-def promote_version(name: str, version: str, *, why: str) -> None:
-    """Move the alias `champion` to `version`, keep the one before under `previous`, and note why on the version."""
+def alias_history(name: str) -> tuple[dict[str, str], list[Move]]:
+    """Where the aliases of a model point now, and all moves that its journal knows of, oldest first.
+
+    Both are empty for a model that is not there.
+    """
+    return journal.read_state(client(), name)
+
+
+@_explained
+def move_alias(
+    name: str,
+    alias: str,
+    version: str,
+    *,
+    kind: str,
+    reason: str,
+    figures: Mapping[str, Any] | None = None,
+    expected: tuple[str | None] | None = None,
+) -> Move | None:
+    """Move an alias to `version` and journal it; a move of `champion` leaves `previous` where it was.
+
+    MLflow moves an alias without a condition, so processes take turns by the journal (see `pageflip.journal`).
+
+    Args:
+        kind, reason, figures: see `journal.Move`.
+        expected: (version or None,), where the alias must still point; None accepts any.
+
+    Returns:
+        The journal's record; None when the alias points to `version` already, so that a repeat adds nothing.
+
+    Raises:
+        ConfigError: there is no such version.
+        UnavailableError: the alias points elsewhere by now, or another process is moving it.
+    """
     mlflow_client = client()
-    before = get_version(name, CHAMPION)
-    mlflow_client.set_model_version_tag(name, version, "pageflip.promotion", why)
-    if before is not None and str(before.version) != version:  # first: cut short here, the way back is still known
-        mlflow_client.set_registered_model_alias(name, PREVIOUS, str(before.version))
-    mlflow_client.set_registered_model_alias(name, CHAMPION, version)
+    if get_version(name, version) is None:
+        raise ConfigError(f"the model {name} has no version {version!r}", "see the page of the registry (`make up`).")
+    current = journal.wait_for_turn(mlflow_client, name, alias)[0].get(alias)
+    journal.check_still(alias, current, expected or (current,), version)
+    if current == version:
+        return None
+    tags = settings.orchestrator_tags()
+    run = journal.own_run() if tags else None
+    move = Move(journal.new_id(), alias, current, version, kind, reason, run, tags.get("airflow.url"), figures or {})
+    mlflow_client.set_registered_model_tag(name, *journal.intent_record(move))
+    try:
+        if journal.was_made_meanwhile(mlflow_client, name, move):
+            journal.end(mlflow_client, name, move, journal.WITHDRAWN)
+            return None
+    except UnavailableError:
+        journal.end(mlflow_client, name, move, journal.WITHDRAWN)
+        raise
+    if alias == CHAMPION and current is not None:  # first: cut short here, the way back is still known
+        mlflow_client.set_registered_model_alias(name, PREVIOUS, current)
+    mlflow_client.set_registered_model_alias(name, alias, version)
+    journal.end(mlflow_client, name, move, journal.MOVED)
+    return move
+
+
+@_explained
+def settle_moves(name: str) -> None:
+    """Give every move that was cut short, be it by an earlier attempt of this run, the outcome that it had."""
+    mlflow_client = client()
+    found, moves = journal.read_state(mlflow_client, name)
+    for move in moves:
+        if move.outcome is None:
+            journal.settle(mlflow_client, name, move, found, moves)
+
+
+def promote_version(
+    name: str,
+    version: str,
+    *,
+    why: str,
+    kind: str = journal.PROMOTION,
+    figures: Mapping[str, Any] | None = None,
+    expected: tuple[str | None] | None = None,
+) -> Move | None:
+    """Move the alias `champion` to `version`, and keep the one before under `previous`; see `move_alias`."""
+    return move_alias(name, CHAMPION, version, kind=kind, reason=why, figures=figures, expected=expected)
+
+
+def roll_back(name: str, *, reason: str, to: str = PREVIOUS) -> Move:
+    """Move the alias `champion` back, to `previous` or to a version or alias, once its file has proved to be intact.
+
+    Raises:
+        ConfigError: no reason, no champion, no such version, one that is the champion, or one without a digest.
+        DataError: the file is not the one that was registered.
+        UnavailableError: MLflow did not answer, or the champion was moved meanwhile.
+    """
+    if not reason.strip():
+        raise ConfigError("a rollback needs a reason", "say why with --reason: it goes into the journal.")
+    champion = get_version(name, CHAMPION)
+    if champion is None:
+        raise ConfigError(f"{name} has no champion to roll back", "`dvc repro` or the DAG retrain promotes one.")
+    target = get_version(name, to)
+    if target is None:
+        remedy = "name a version with --to; `pageflip lineage champion` shows those that were champion."
+        raise ConfigError(f"the model {name} has no version or alias {to!r} to go back to", remedy)
+    number, current = str(target.version), str(champion.version)
+    if number == current:
+        remedy = "name another one with --to; `pageflip lineage champion` shows those that were champion."
+        raise ConfigError(f"version {number} is the champion of {name} already", remedy)
+    if ARTIFACT not in target.tags:
+        raise ConfigError(
+            f"the registration of {name} version {number} never ended: the digest of its file is unknown",
+            "name another version with --to.",
+        )
+    load_predictor(number, name)
+    move = move_alias(name, CHAMPION, number, kind=journal.ROLLBACK, reason=reason.strip(), expected=(current,))
+    if move is None:
+        raise UnavailableError(
+            f"another process has just made version {number} the champion", "see `pageflip lineage`."
+        )
+    return move
+
+
+@_explained
+def mark_version(name: str, version: str) -> None:
+    """Note on the MLflow run of a version that this Airflow run dealt with it."""
+    mlflow_client = client()
+    _mark(mlflow_client, mlflow_client.get_model_version(name, version).run_id)
 
 
 @_explained
@@ -323,13 +437,13 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         if not path.is_file():
             raise DataError(
                 f"the artifact store has lost {MODEL_FILE} of {name} version {version.version}",
-                "restore it from a backup, or promote another version.",
+                "restore it from a backup, or go back to another version: `pageflip rollback --to VERSION`.",
             )
         digest, registered = sha256_of(path), version.tags.get(ARTIFACT)
         if digest != registered:
             raise DataError(
                 f"the file of {name} version {version.version} has the SHA-256 {digest}, registered was {registered}",
-                "do not use it: find out who changed the artifact store, and promote another version.",
+                "do not use it: find out who changed the artifact store, and `pageflip rollback --to` another version.",
             )
         return Predictor.load(path, name=name, version=str(version.version))
 

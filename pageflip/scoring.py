@@ -103,6 +103,29 @@ class Outcome:
     page: str = ""
 
 
+@dataclass(frozen=True)
+class Published:
+    """What has been published with a model version: how many uploads, and the newest of their `result.json`."""
+
+    place: str
+    count: int
+    newest: list[dict[str, Any]]
+
+
+def published_with(results_url: str, model_name: str, model_version: str, newest: int) -> Published:
+    """The uploads that were scored with a model version, the newest first; only those that are shown are read.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    place = version_url(results_url, model_name, model_version)
+    markers = [file for file in storage.list_files(place) if file.name.endswith("/" + RESULT)]
+    markers.sort(key=lambda file: (file.changed, file.name), reverse=True)
+    results = [json.loads(content) for content in storage.read_many(marker.url for marker in markers[:newest])]
+    results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
+    return Published(place, len(markers), results)
+
+
 def version_url(results_url: str, model_name: str, model_version: str | None) -> str:
     """Where the results of a model version are published.
 

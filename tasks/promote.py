@@ -1,26 +1,33 @@
-"""Move the alias `champion` to the candidate when it beats the champion on the current test split, and write why.
+"""Move the alias `champion` to the candidate when it passes the gate on the current test split, and write why.
 
     python -m tasks.promote --package models/package \
         --frames data/frames --split data/split --out reports/promotion.json
     python -m tasks.promote --verify --out reports/promotion.json
+
+What the gate asks for stands in the section `promote`; the decision holds every figure and every check. A version that
+fails is promoted only by name, with `promote.override: {version: 7, reason: ...}`.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pageflip import registry
+from pageflip import journal, promotion, registry
 from pageflip.console import run_main
-from pageflip.errors import ConfigError, UnavailableError
+from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.files import sha256_of, write_json
 from pageflip.inference import Predictor
-from pageflip.metrics import binary_metrics
 from pageflip.pack import open_pack
-from pageflip.params import load_params
+from pageflip.params import Params, Promote, load_params
+from pageflip.promotion import Check, Judged
 from pageflip.splitting import part_rows, read_assignment
+
+TIMED_FRAMES = 25
+FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups")
 
 
 def main() -> None:
@@ -40,16 +47,37 @@ def main() -> None:
         return
     if None in (args.package, args.frames, args.split):
         parser.error("--package, --frames and --split are needed, except with --verify")
-    candidate = candidate_version(name, args.package)
-    frames, _ = open_pack(args.frames)
-    assignment = read_assignment(args.split)
-    decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote.min_f1)
-    if decision["promoted"]:
-        registry.promote_version(name, candidate, why=decision["reason"])
-    decision |= {"version": candidate, "aliases": registry.aliases(name, candidate)}
-    decision["champion_after"] = champion_number(name)
+    decision = promote(name, args.package, open_pack(args.frames)[0], read_assignment(args.split), params)
     write_json(args.out, decision)
     print(f"promote: {'promoted' if decision['promoted'] else 'kept the champion'}: {decision['reason']}")
+
+
+def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Params) -> dict[str, Any]:
+    """Decide on the package's version, move the alias where the gate says so, and return what is to be written.
+
+    Raises:
+        ConfigError: the champion takes frames of another size.
+        UnavailableError: another process moved the alias meanwhile.
+    """
+    candidate = candidate_version(name, package)
+    registry.settle_moves(name)
+    decision = made_before(name, candidate)
+    if decision is None:
+        alone = Predictor.load(package / registry.MODEL_FILE, threads=1)
+        latency_ms = alone.latency_ms(frames[part_rows(assignment, "test")[0][:TIMED_FRAMES]])
+        decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
+        if decision["promoted"]:
+            registry.promote_version(
+                name,
+                candidate,
+                why=decision["reason"],
+                kind=journal.OVERRIDE if decision["overridden"] else journal.PROMOTION,
+                figures={key: decision[key] for key in FIGURES},
+                expected=(decision["champion"],),
+            )
+    registry.mark_version(name, candidate)
+    after = {"aliases": registry.aliases(name, candidate), "champion_after": champion_number(name)}
+    return decision | {"version": candidate} | after
 
 
 def candidate_version(name: str, package: Path) -> str:
@@ -67,38 +95,105 @@ def candidate_version(name: str, package: Path) -> str:
     return version
 
 
+def made_before(name: str, candidate: str) -> dict[str, Any] | None:
+    """The decision of an attempt of this same Airflow run that promoted the candidate and then was cut short."""
+    aliases, moves = registry.alias_history(name)
+    made = [move for move in moves if move.alias == registry.CHAMPION and move.outcome == journal.MOVED]
+    run = journal.own_run()
+    if not made or run is None or (made[-1].run, made[-1].after) != (run, candidate):
+        return None
+    if aliases.get(registry.CHAMPION) != candidate:
+        return None
+    overridden = made[-1].kind == journal.OVERRIDE
+    facts = {"promoted": True, "overridden": overridden, "reason": made[-1].reason, "champion": made[-1].before}
+    return facts | dict(made[-1].figures)
+
+
 def decide(
-    name: str, candidate: str, frames: np.ndarray, assignment: pd.DataFrame, protocol: str, min_f1: float
-) -> dict:
-    """Compare candidate and champion on the test part: {promoted, reason, candidate_f1, champion, champion_f1}."""
+    name: str,
+    candidate: str,
+    frames: np.ndarray,
+    assignment: pd.DataFrame,
+    protocol: str,
+    params: Promote,
+    latency_ms: float,
+) -> dict[str, Any]:
+    """Judge candidate and champion on the test part; every figure, every check, and whether to promote."""
     rows, target = part_rows(assignment, "test")
-    ours = _f1(registry.load_predictor(candidate, name), frames, rows, target)
-    number = champion_number(name)
-    decision = {"promoted": False, "candidate_f1": ours, "champion": None, "champion_f1": None}
-    facts = f"version {candidate} has F1 {ours:.4f} on {len(rows)} test frames"
-    if protocol == "supplied":
-        return decision | {"reason": f"{facts} of the supplied (leaky) split, which proves nothing: never promoted"}
-    if ours < min_f1:
-        return decision | {"reason": f"{facts}, below promote.min_f1 = {min_f1:g}"}
-    if number is None:
-        return decision | {"promoted": True, "reason": f"{facts}, and there was no champion"}
-    if number == candidate:
-        return decision | {"champion": number, "champion_f1": ours, "reason": f"{facts}, and is the champion already"}
-    theirs = _f1(registry.load_predictor(number, name), frames, rows, target)
-    decision |= {"champion": number, "champion_f1": theirs, "promoted": ours > theirs}
-    verdict = "more than" if ours > theirs else "not more than"
-    return decision | {"reason": f"{facts}, {verdict} the champion, version {number}, with {theirs:.4f}"}
+    test = assignment[assignment["part"] == "test"].assign(target=target)
+    ours = judge(name, candidate, frames[rows])
+    f1, books = promotion.f1_of(test, ours), promotion.books_of(test, ours)
+    champion, override = champion_number(name), override_for(candidate, params)
+    facts = f"version {candidate} has F1 {f1:.4f} on {len(rows)} test frames"
+    decision = {
+        "candidate_f1": f1,
+        "books_f1": books,
+        "latency_ms": latency_ms,
+        "test_frames": len(rows),
+        "test_groups": int(test["group"].nunique()),
+        "champion": champion,
+        "champion_f1": None,
+        "paired": None,
+    }
+    if champion == candidate:
+        already = {"promoted": False, "overridden": False, "reason": f"{facts}, and is the champion already"}
+        return decision | {"champion_f1": f1, "checks": []} | already
+    checks = promotion.check_floors(f1, books, latency_ms, params, protocol)
+    moves = registry.alias_history(name)[1]
+    checks.append(promotion.check_history(candidate, journal.rollback_from(moves, candidate)))
+    figures, check = compare_with(name, champion, frames[rows], test, ours, params, forced=override is not None)
+    return decision | figures | promotion.conclude(facts, [*checks, check], override=override)
 
 
-def _f1(predictor: Predictor, frames: np.ndarray, rows: np.ndarray, target: np.ndarray) -> float:
+def override_for(candidate: str, params: Promote) -> str | None:
+    """The reason to promote this very version in spite of the gate; None when nobody asked for that."""
+    override = params.override
+    return override.reason if override is not None and str(override.version) == candidate else None
+
+
+def compare_with(
+    name: str,
+    champion: str | None,
+    frames: np.ndarray,
+    test: pd.DataFrame,
+    ours: Judged,
+    params: Promote,
+    *,
+    forced: bool,
+) -> tuple[dict[str, Any], Check]:
+    """The figures of the champion beside the candidate's, and the check; a champion that cannot be judged is an error.
+
+    Args:
+        forced: the candidate is promoted in any case, so that such a champion is only noted.
+    """
+    if champion is None:
+        return {}, Check("champion", True, "and there was no champion")
+    try:
+        theirs = judge(name, champion, frames)
+    except (ConfigError, DataError) as error:
+        if not forced:
+            raise
+        return {}, Check("champion", False, f"not compared with the champion: {error.message}")
+    f1, paired = promotion.f1_of(test, theirs), promotion.compare(test, ours, theirs, params)
+    return {"champion_f1": f1, "paired": paired}, promotion.check_champion(champion, f1, paired, params)
+
+
+def judge(name: str, version: str, frames: np.ndarray) -> Judged:
+    """Load a version, its digest checked, and predict the frames uint8 [N, height, width, 3].
+
+    Raises:
+        ConfigError: it takes frames of another size.
+        DataError: its file is lost or is not the one that was registered.
+    """
+    predictor = registry.load_predictor(version, name)
     if frames.shape[1:3] != (predictor.height, predictor.width):
         raise ConfigError(
-            f"version {predictor.version} takes frames of {predictor.width}x{predictor.height}, the pack's are "
+            f"version {version} takes frames of {predictor.width}x{predictor.height}, the pack's are "
             f"{frames.shape[2]}x{frames.shape[1]}",
-            "set prepare.width and prepare.height to the champion's, or take its alias away: models of different sizes "
-            "cannot be compared on one pack yet.",
+            "set prepare.width and prepare.height to the champion's, or promote the candidate by promote.override: "
+            "models of different sizes cannot be compared on one pack yet.",
         )
-    return float(binary_metrics(target, predictor.predict(frames[rows]), predictor.threshold)["f1"])
+    return Judged(version, predictor.predict(frames).astype(np.float64), predictor.threshold)
 
 
 def champion_number(name: str) -> str | None:
@@ -113,9 +208,13 @@ def verify(name: str, out: Path) -> None:
     Raises:
         UnavailableError: it is another one, or none.
     """
-    left, now = json.loads(out.read_text(encoding="utf-8"))["champion_after"], champion_number(name)
-    if left != now:
-        raise UnavailableError(f"the decision left version {left} as champion, now it is {now}", "run promote again.")
+    decision, now = json.loads(out.read_text(encoding="utf-8")), champion_number(name)
+    if decision["champion_after"] != now:
+        raise UnavailableError(
+            f"the decision left version {decision['champion_after']} as champion, now it is {now}", "run promote again."
+        )
+    if "version" in decision:
+        registry.mark_version(name, decision["version"])
 
 
 if __name__ == "__main__":

@@ -66,5 +66,7 @@ def test_uploads_in_a_bucket_are_scored_once_and_bad_ones_kept_apart() -> None:
     assert len(before) == 8
     assert {outcome.status for outcome in _score(place, "run-2").values()} == {"already_scored", "quarantined"}
     assert storage.list_files(storage.join(place, "results/pageflip")) == before
+    published = scoring.published_with(storage.join(place, "results"), "pageflip", "3", 1)
+    assert (published.count, len(published.newest), published.newest[0]["run"]) == (2, 1, "run-1")
     address = scoring.publish_index(storage.join(place, "results"), "pageflip", "3", [])
     assert f'href="{first["pages"].sha256}/index.html"'.encode() in storage.read_bytes(address)

@@ -76,7 +76,7 @@ def test_help_and_version_import_nothing_heavy():
 def test_the_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("import", "synthesize", "predict", "evaluate", "lineage", "doctor"):
+    for command in ("import", "synthesize", "predict", "evaluate", "lineage", "rollback", "doctor"):
         assert command in out
     assert run("--version") == (0, f"pageflip {cli.__version__}\n", "")
 

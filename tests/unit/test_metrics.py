@@ -234,6 +234,9 @@ def test_interval_refuses_an_impossible_level_and_missing_groups():
         metrics.bootstrap_interval([0, 1], [0.1, 0.9], ["a"], 0.5, samples=5, seed=0)
 
 
+EVEN = {"difference": 0.0, "low": 0.0, "high": 0.0, "probability_better": 0.5, "probability_not_worse": 1.0}
+
+
 def test_paired_bootstrap_knows_a_better_model_from_the_same_one():
     generator = np.random.default_rng(4)
     target, strong, groups = simulate(generator, groups=60, skill=2.0)
@@ -246,6 +249,8 @@ def test_paired_bootstrap_knows_a_better_model_from_the_same_one():
     assert better["difference"] == pytest.approx(f1[0] - f1[1])
     assert 0 < better["low"] < better["difference"] < better["high"]
     assert better["probability_better"] > 0.99
+    not_worse = worse.pop("probability_not_worse")
+    assert not_worse == pytest.approx(worse["probability_better"], abs=0.01)  # but for ties
     assert worse == pytest.approx(
         {
             "difference": -better["difference"],
@@ -254,14 +259,29 @@ def test_paired_bootstrap_knows_a_better_model_from_the_same_one():
             "probability_better": 1 - better["probability_better"],
         }
     )
-    assert same == {"difference": 0.0, "low": 0.0, "high": 0.0, "probability_better": 0.5}
+    assert same == EVEN
+
+
+def test_a_margin_makes_not_worse_of_a_little_worse():
+    generator = np.random.default_rng(4)
+    target, strong, groups = simulate(generator, groups=60, skill=2.0)
+    weak = np.clip(strong + generator.normal(0, 0.4, len(strong)), 0, 1)
+    common = {"challenger_threshold": 0.5, "champion_threshold": 0.5, "samples": 400, "seed": 1}
+    drawn = [metrics.paired_bootstrap(target, weak, strong, groups, margin=m, **common) for m in (0.0, 0.05, 0.1, 1.0)]
+    found = [one["probability_not_worse"] for one in drawn]
+    assert found == sorted(found)
+    assert found[0] < 0.01
+    assert found[-1] == 1.0
+    loss = -drawn[0]["difference"]
+    half = metrics.paired_bootstrap(target, weak, strong, groups, margin=loss, **common)["probability_not_worse"]
+    assert half == pytest.approx(0.5, abs=0.1)
 
 
 def test_paired_bootstrap_without_a_flip_says_nothing_either_way():
     result = metrics.paired_bootstrap(
         [0, 0], [0.1, 0.1], [0.9, 0.9], ["a", "b"], challenger_threshold=0.5, champion_threshold=0.5, samples=9, seed=0
     )
-    assert result == {"difference": 0.0, "low": 0.0, "high": 0.0, "probability_better": 0.5}
+    assert result == EVEN
 
 
 def test_calibration_bins_hold_every_frame_and_match_a_slow_reference():

@@ -77,6 +77,7 @@ def test_a_missing_key_is_named(change, key):
         ("validate.min_decodable_share", 1.5),
         ("split.seed", -1),
         ("promote.min_f1", float("nan")),
+        ("promote.max_latency_ms", -1),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_value(change, key, value):
