@@ -25,6 +25,7 @@ BENCHMARKS = (
     "repro_noop_seconds",
     "stage_overhead_seconds",
     "train_frames_per_second",
+    "train_epoch_vs_usual_way",
     "score_frames_per_second",
 )
 RESULTS_FILE = Path("benchmarks", "results", "latest.json")

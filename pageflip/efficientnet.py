@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pageflip.errors import ConfigError, DataError
+from pageflip.weight_files import read_weights
 
 STEM_CHANNELS = 32
 # (expansion, kernel, stride of the first block, channels, blocks)
@@ -94,12 +94,12 @@ def load_imagenet(network: EfficientNetLite0, path: Path) -> None:
         ConfigError: there is no such file.
         DataError: it cannot be read, or lacks weights of the network or holds them in another shape.
     """
-    _load_body(network, _read_weights(path), path)
+    _load_body(network, read_weights(path), path)
 
 
 def load_weights(network: EfficientNetLite0, path: Path) -> None:
     """As `load_imagenet`, and the last convolution and the head too, each where the file holds one of its shape."""
-    state = _read_weights(path)
+    state = read_weights(path)
     _load_body(network, state, path)
     for part in ("last", "head"):
         own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(f"{part}.")}
@@ -139,20 +139,6 @@ def published_names(network: EfficientNetLite0) -> dict[str, str]:
         names[f"{here}.convolution.weight"] = f"{convolution}.weight"
         names |= {f"{here}.norm.{name}": f"{norm}.{name}" for name in part.norm.state_dict()}
     return names
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ConfigError(f"there is no weight file {path}", "check the path, or train without ImageNet weights.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a broken file can fail in any way, and torch advises to read it as code
-        raise DataError(f"{path} cannot be read as a file of weights", "fetch it again.") from None
-    if not isinstance(state, dict):
-        raise DataError(f"{path} holds a {type(state).__name__}, not a state dict", "save it with `state_dict()`.")
-    return state
 
 
 class _Convolution(nn.Module):

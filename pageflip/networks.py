@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pageflip.efficientnet import EfficientNetLite0
 from pageflip.errors import DataError
 from pageflip.files import sha256_of
+from pageflip.torchvision_networks import MobileNetV2, ResNet18
 from pageflip.transforms import for_evaluation
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
@@ -55,7 +56,12 @@ def _convolution(width: int, out: int, stride: int) -> nn.Sequential:
     )
 
 
-REGISTRY: dict[str, type[nn.Module]] = {"cnn": Cnn, "efficientnet_lite0": EfficientNetLite0}
+REGISTRY: dict[str, type[nn.Module]] = {
+    "cnn": Cnn,
+    "efficientnet_lite0": EfficientNetLite0,
+    "mobilenet_v2": MobileNetV2,
+    "resnet18": ResNet18,
+}
 INITIAL = "initial"  # the setting that names weights to start a training from; no part of the network itself
 
 

@@ -15,6 +15,7 @@ from pageflip.errors import ConfigError
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Model = TypeVar("Model", bound=BaseModel)
+NetworkName = Literal["cnn", "efficientnet_lite0", "mobilenet_v2", "resnet18"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and scikit-learn refuse others
 
 
@@ -76,7 +77,10 @@ class Split(_Section):
 
 
 class Fit(_Section):
-    """The training loop."""
+    """The training loop.
+
+    With several devices or nodes each takes its share of every epoch's frames, and `batch_size` is that of one device.
+    """
 
     epochs: Count
     patience: Count
@@ -86,7 +90,12 @@ class Fit(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0  # decay of the running mean of the weights; 0 is off
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1  # share of learning_rate for all but the head
+    head_epochs: Annotated[int, Field(ge=0)] = 0  # at first only the head learns
+    compile: bool = False  # by torch.compile: a minute at the start, faster steps on a GPU
     accelerator: Literal["auto", "cpu", "cuda"]
+    devices: Literal["auto"] | Count = 1  # of each node; auto is all that are seen
+    num_nodes: Count = 1
+    strategy: Literal["auto", "ddp"] = "auto"  # several devices always use ddp
     require_gpu: bool
 
 
@@ -101,6 +110,8 @@ class FitChanges(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    head_epochs: Annotated[int, Field(ge=0)] | None = None
+    compile: bool | None = None
 
     def applied_to(self, fit: Fit) -> Fit:
         """The training loop of this network."""
@@ -167,6 +178,30 @@ class EfficientNetLite0(_Section):
         return self
 
 
+class _Torchvision(_Section):
+    """A network of torchvision, of which the first `frozen` parts are not trained.
+
+    `initial` names the weights that training starts from: none, imagenet, or the path or s3:// address of a file.
+    """
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    initial: Annotated[str, Field(min_length=1)]
+
+
+class TrainedMobileNetV2(_Torchvision):
+    """MobileNetV2, and how it is trained."""
+
+    frozen: Annotated[int, Field(ge=0, le=19)]
+    fit: FitChanges = FitChanges()
+
+
+class TrainedResNet18(_Torchvision):
+    """ResNet18, and how it is trained."""
+
+    frozen: Annotated[int, Field(ge=0, le=8)]
+    fit: FitChanges = FitChanges()
+
+
 class TrainedCnn(Cnn):
     """The compact network, and how it is trained."""
 
@@ -184,12 +219,14 @@ class Networks(_Section):
 
     cnn: TrainedCnn
     efficientnet_lite0: TrainedEfficientNetLite0
+    mobilenet_v2: TrainedMobileNetV2
+    resnet18: TrainedResNet18
 
 
 class Train(_Section):
     """Which models are trained, and how."""
 
-    models: Annotated[tuple[Literal["cnn", "efficientnet_lite0"], ...], Field(min_length=1)]
+    models: Annotated[tuple[NetworkName, ...], Field(min_length=1)]
     seed: Seed
     fit: Fit
     augment: Augment

@@ -6,6 +6,7 @@ the checkpoint of each epoch's end holds the rest.
 
 import copy
 import math
+import os
 import sys
 import time
 import warnings
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from fsspec.core import url_to_fs
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -56,10 +58,15 @@ class PackRows(Dataset):
 
 
 class EpochShuffle(Sampler[int]):
-    """A shuffle drawn from (seed, epoch), so that a resumed run sees the order it would have seen."""
+    """A shuffle drawn from (seed, epoch), so that a resumed run sees the order it would have seen.
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+    Of several processes each takes an equal share of it; at most as many frames as there are processes but one are left
+    out of an epoch.
+    """
+
+    def __init__(self, count: int, seed: int, process: int = 0, processes: int = 1) -> None:
+        self.count, self.seed, self.epoch = count // processes, seed, 0
+        self.process, self.processes, self.total = process, processes, count
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -70,7 +77,8 @@ class EpochShuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * EPOCH_STRIDE + self.epoch)
-        return iter(torch.randperm(self.count, generator=generator).tolist())
+        order = torch.randperm(self.total, generator=generator).tolist()
+        return iter(order[self.process : self.count * self.processes : self.processes])
 
 
 class FlipModule(lightning.LightningModule):
@@ -90,10 +98,14 @@ class FlipModule(lightning.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, and a cosine schedule with warm-up stepped per batch."""
         rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate
-        groups = _parameter_groups(self.network, rate, share)
+        head_first = self.fit_params.head_epochs > 0
+        groups = _parameter_groups(self.network, rate, share, apart=head_first or share != 1)
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_warm_up_and_cosine, total=total))
+        alone = total * self.fit_params.head_epochs // self.fit_params.epochs if head_first else 0
+        # a rate of zero, and not frozen weights: processes that train together wait for the gradients of all of them
+        shares = [partial(_warm_up_and_cosine, total=total, first=0 if group["head"] else alone) for group in groups]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shares)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
@@ -102,6 +114,10 @@ class FlipModule(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def on_train_epoch_start(self) -> None:
+        if self.current_epoch < self.fit_params.head_epochs:
+            _body_in_evaluation_mode(self.network)
+        elif self.current_epoch == self.fit_params.head_epochs:
+            self.network.train()
         self.generator = torch.Generator(device=self.device)
         self._losses: list[Tensor] = []
         self._started, self._seen = time.monotonic(), 0
@@ -109,7 +125,8 @@ class FlipModule(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         frames, targets = batch
         # before every batch, since data loaders draw from the same numbers when they start
-        seed = hash((self.seed, self.current_epoch, number)) % 2**63
+        place = (self.global_rank,) if self.global_rank else ()
+        seed = hash((self.seed, self.current_epoch, number, *place)) % 2**63
         torch.manual_seed(seed)  # dropout
         self.generator.manual_seed(seed)
         if self.fit_params.label_smoothing:
@@ -158,6 +175,7 @@ class FlipModule(lightning.LightningModule):
             )
         # F1 decides; among epochs of equal F1, common on small validation sets, the loss does
         rank = f1 - LOSS_WEIGHT * min(val_loss, 1.0)
+        rank = self.trainer.strategy.broadcast(rank)  # processes that train together must stop together
         self.log(MONITOR, rank)
         if rank > self.best_rank:
             self.best_rank, self.best_epoch = rank, self.current_epoch
@@ -170,7 +188,9 @@ class FlipModule(lightning.LightningModule):
             "learning_rate": self.optimizers().param_groups[0]["lr"],
         }
         self.history.append(record)
-        self.on_epoch(record | {"frames_per_second": self._seen / max(self._trained_s, 1e-9)})
+        if self.trainer.is_global_zero:
+            seen = self._seen * self.trainer.world_size
+            self.on_epoch(record | {"frames_per_second": seen / max(self._trained_s, 1e-9)})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
@@ -199,6 +219,11 @@ def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
     return "cpu"
 
 
+def is_first_process() -> bool:
+    """Whether this is the one process of a training that keeps its results, on one device or on many."""
+    return not rank_zero_only.rank and os.environ.get("NODE_RANK", "0") == "0"
+
+
 def train_network(
     frames: np.ndarray,
     train: tuple[np.ndarray, np.ndarray],
@@ -222,6 +247,9 @@ def train_network(
             a checkpoint, it goes on.
         on_epoch: called with each epoch's record.
 
+    On several devices this program is started once for each (by Lightning; on several nodes by whoever starts it
+    there); all but the first end here.
+
     Raises:
         ConfigError: a GPU is required and absent, or there are no such initial weights.
     """
@@ -232,12 +260,18 @@ def train_network(
     if resume is None:
         load_initial(network, settings.get(INITIAL, "none"))
     module = FlipModule(network, fit, augment, seed, on_epoch)
+    if fit.compile:
+        network.compile()  # in place: names of weights stay
     module.train()  # Lightning leaves the modes as they are; frozen parts of a network take theirs from this
     # the module carries its best weights, so one checkpoint is all there is to keep
     keep_last = ModelCheckpoint(checkpoints, LAST.removesuffix(".ckpt"), save_top_k=1, enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=_devices(fit, accelerator),
+        num_nodes=fit.num_nodes,
+        strategy=fit.strategy,
+        use_distributed_sampler=False,  # EpochShuffle deals the frames; each process validates on all of them
+        sync_batchnorm=accelerator == "cuda",  # CPUs share those of the first process
         precision="bf16-mixed" if accelerator == "cuda" else "32-true",
         max_epochs=fit.epochs,
         callbacks=[EarlyStopping(MONITOR, mode="max", patience=fit.patience, min_delta=1e-5), keep_last],
@@ -248,11 +282,14 @@ def train_network(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    loaders = _loader(frames, train, fit, accelerator, seed), _loader(frames, val, fit, accelerator, None)
+    place = trainer.global_rank, trainer.world_size
+    loaders = _loader(frames, train, fit, accelerator, seed, place), _loader(frames, val, fit, accelerator, None)
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         trainer.fit(module, *loaders, ckpt_path=resume, weights_only=True)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # Lightning started this program once more for another device; the first one goes on
     network = module.network.cpu()
     network.load_state_dict(module.best_state)
     return network.eval(), {"epochs": module.history, "best_epoch": module.best_epoch}
@@ -282,19 +319,43 @@ def _resume_from(checkpoints: str) -> str | None:
     return f"{checkpoints.rstrip('/')}/{LAST}"
 
 
-def _parameter_groups(network: nn.Module, rate: float, share: float) -> list[dict[str, Any]]:
-    """What the optimiser trains: the head at the full rate, the body at a share of it (one group when that is 1)."""
+def _devices(fit: Fit, accelerator: str) -> int:
+    """How many devices of this node train; of CPU "devices" as many processes as are asked for.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    there = torch.cuda.device_count() if accelerator == "cuda" else None
+    if fit.devices == "auto":
+        return there or 1
+    if there is not None and fit.devices > there:
+        raise ConfigError(f"train.fit.devices is {fit.devices}, and CUDA finds {there}", "ask for fewer, or `auto`.")
+    return fit.devices
+
+
+def _parameter_groups(network: nn.Module, rate: float, share: float, *, apart: bool) -> list[dict[str, Any]]:
+    """What the optimiser trains: the head at the full rate, the body at a share of it (one group unless `apart`)."""
     named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    if share == 1:
-        return [{"params": [parameter for _, parameter in named]}]
+    if not apart:
+        return [{"params": [parameter for _, parameter in named], "head": True}]
     head = [parameter for name, parameter in named if name.startswith(HEAD)]
     body = [parameter for name, parameter in named if not name.startswith(HEAD)]
-    groups = [{"params": head}, {"params": body, "lr": rate * share}]
+    groups = [{"params": head, "head": True}, {"params": body, "lr": rate * share, "head": False}]
     return [group for group in groups if group["params"]]
 
 
-def _warm_up_and_cosine(step: int, total: int) -> float:
-    """The share of the full learning rate at a step: linear to 1, then half a cosine to 0."""
+def _body_in_evaluation_mode(network: nn.Module) -> None:
+    """While the head learns alone the body's running statistics stay, and nothing of it is dropped."""
+    for name, part in network.named_children():
+        if not f"{name}.".startswith(HEAD):
+            part.eval()
+
+
+def _warm_up_and_cosine(step: int, total: int, first: int = 0) -> float:
+    """The share of the full learning rate at a step: 0 before step `first`, linear to 1, half a cosine to 0."""
+    step, total = step - first, total - first
+    if step < 0:
+        return 0.0
     warm_up = max(1, round(WARM_UP_SHARE * total))
     if step < warm_up:
         return (step + 1) / warm_up
@@ -302,13 +363,18 @@ def _warm_up_and_cosine(step: int, total: int) -> float:
 
 
 def _loader(
-    frames: np.ndarray, part: tuple[np.ndarray, np.ndarray], fit: Fit, accelerator: str, seed: int | None
+    frames: np.ndarray,
+    part: tuple[np.ndarray, np.ndarray],
+    fit: Fit,
+    accelerator: str,
+    seed: int | None,
+    place: tuple[int, int] = (0, 1),
 ) -> DataLoader:
     data = PackRows(frames, *part)
     return DataLoader(
         data,
         batch_size=fit.batch_size if seed is not None else 256,
-        sampler=EpochShuffle(len(data), seed) if seed is not None else None,
+        sampler=EpochShuffle(len(data), seed, *place) if seed is not None else None,
         collate_fn=_as_it_is,
         # the memory map hands over a batch in well under a millisecond: worker processes would only cost
         num_workers=0,

@@ -9,7 +9,17 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import augmentation, efficientnet, initial_weights, networks, settings, storage, training, transforms
+from pageflip import (
+    augmentation,
+    efficientnet,
+    initial_weights,
+    networks,
+    settings,
+    storage,
+    torchvision_networks,
+    training,
+    transforms,
+)
 from pageflip.console import run_main
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.pack import INDEX_FILE, open_pack
@@ -18,7 +28,7 @@ from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
 
-CODE = (training, transforms, augmentation, networks, efficientnet, initial_weights)
+CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks, initial_weights)
 
 
 def main() -> None:
@@ -52,7 +62,8 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     training.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
     tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
     tags |= {f"environment.{name}": release for name, release in environment().items()}
-    run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags)
+    first = training.is_first_process()  # the others of a training on several devices only train
+    run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags) if first else None
 
     def report(record: dict) -> None:
         run.log_epoch(record)
@@ -73,7 +84,8 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
             on_epoch=report,
         )
     except (Exception, KeyboardInterrupt):
-        run.fail()
+        if run:
+            run.fail()
         raise
     with folder_in_one_piece(out) as folder:
         size = {"height": pack.shape[1], "width": pack.shape[2]}

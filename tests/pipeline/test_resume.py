@@ -109,3 +109,16 @@ def training_key_of(folder) -> str:
     with sqlite3.connect(folder / ".pageflip" / "mlflow.db") as database:
         rows = database.execute("select value from tags where key = 'pageflip.training_key'").fetchall()
     return rows[-1][0]
+
+
+def test_two_processes_train_one_network_that_is_logged_and_kept_once(fresh):
+    params = tiny_params()
+    params["train"]["fit"] |= {"devices": 2, "strategy": "ddp", "accelerator": "cpu", "epochs": 2}
+    write_params(fresh, params)
+    output = call(fresh, *COMMAND, "--out", "models/two", OMP_NUM_THREADS="1").stdout
+    assert [line.split(":")[1] for line in output.splitlines() if "train loss" in line] == [" epoch 0", " epoch 1"]
+    assert output.count("best epoch") == 1
+    assert (fresh / "models" / "two" / "weights.safetensors").is_file()
+    with sqlite3.connect(fresh / ".pageflip" / "mlflow.db") as database:
+        runs = database.execute("select status from runs where name = 'train cnn'").fetchall()
+    assert runs == [("FINISHED",)] * 2  # that of the pipeline, and this

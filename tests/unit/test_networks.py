@@ -12,6 +12,8 @@ from pageflip.networks import REGISTRY, build_network, load_network, predict_row
 SETTINGS = {
     "cnn": {"channels": (4, 8), "dropout": 0.2},
     "efficientnet_lite0": {"stages": 2, "last": 8, "frozen": 1, "dropout": 0.2, "initial": "nowhere.safetensors"},
+    "mobilenet_v2": {"frozen": 2, "dropout": 0.2, "initial": "imagenet"},
+    "resnet18": {"frozen": 4, "dropout": 0.2, "initial": "imagenet"},
 }
 HEIGHT, WIDTH = 48, 27
 

@@ -7,11 +7,12 @@ from safetensors.torch import save_file
 
 from pageflip.networks import build_network
 from pageflip.params import load_params
-from pageflip.training import train_network
+from pageflip.training import EpochShuffle, train_network
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
+RESNET = {"frozen": 2, "dropout": 0.2, "initial": "none"}
 CNN = {"channels": (4, 8), "dropout": 0.2}
-EVERYTHING = {"ema": 0.8, "label_smoothing": 0.1, "body_learning_rate": 0.3}
+EVERYTHING = {"ema": 0.8, "label_smoothing": 0.1, "body_learning_rate": 0.3, "head_epochs": 1}
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def die_in(epoch):
     return on_epoch
 
 
-@pytest.mark.parametrize(("name", "settings"), [("cnn", CNN), ("efficientnet_lite0", LITE)])
+@pytest.mark.parametrize(("name", "settings"), [("cnn", CNN), ("efficientnet_lite0", LITE), ("resnet18", RESNET)])
 def test_a_killed_training_with_everything_on_ends_as_one_that_was_not(train, name, settings):
     whole, history = train(name, settings, folder="whole", **EVERYTHING)
     with pytest.raises(RuntimeError, match="killed"):
@@ -80,6 +81,27 @@ def test_a_body_at_rate_zero_stays_where_it_was(train):
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name]) and "norm" not in name}
     assert moved
     assert all(name.startswith(("head.", "last.")) for name in moved)
+
+
+def test_only_the_head_learns_in_the_epochs_of_its_own(train):
+    torch.manual_seed(1)
+    before = build_network("efficientnet_lite0", LITE).state_dict()
+
+    def changed(state):
+        return {name for name, tensor in state.items() if not torch.equal(tensor, before[name])}
+
+    alone, _ = train("efficientnet_lite0", LITE, folder="alone", epochs=2, head_epochs=2)
+    assert changed(alone)
+    assert all(name.startswith(("head.", "last.")) for name in changed(alone))
+    later, _ = train("efficientnet_lite0", LITE, folder="later", epochs=8, head_epochs=2, learning_rate=0.02)
+    assert any(name.startswith("stages.1.") for name in changed(later))
+
+
+def test_several_processes_share_an_epoch_and_none_sees_anothers_frames():
+    shares = [list(EpochShuffle(11, seed=3, process=process, processes=3)) for process in range(3)]
+    assert [len(share) for share in shares] == [3, 3, 3]
+    assert len({row for share in shares for row in share}) == 9
+    assert sorted(EpochShuffle(11, seed=3)) == list(range(11))
 
 
 def test_frozen_parts_keep_weights_and_running_statistics(train):

@@ -1,0 +1,135 @@
+"""An epoch of the compact network from the pack, against the same network fed the usual way.
+
+Measured: seconds of an epoch of training steps of `cnn` over 120 synthetic frames of 1080x1920, from the pack (batches
+by memory map, augmented as params.yaml says), and, the usual way, from the JPEGs by torchvision's ImageFolder: Pillow
+decodes the whole picture, which is then resized, with a random mirror image; the same network size, batch and number of
+workers (none), side by side, median of three rounds; the row is the ratio. Packing is not in it: it is done once, the
+detail says after how many epochs it has paid. In the detail: the usual way at ImageNet's sizes (resize to 256, crop
+224), the share of JPEG decoding in the usual epoch, and for the record one step of a much published network of five
+blocks (32-64-128-64-32 channels at 224x224).
+
+    python -m benchmarks train_epoch_vs_usual_way
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds
+from benchmarks.results import Result
+from pageflip.frames import LABELS, list_frames
+from pageflip.networks import build_network
+from pageflip.pack import build_pack, open_pack
+from pageflip.params import Params, load_params
+from pageflip.settings import project_root
+from pageflip.training import EpochShuffle, PackRows
+from pageflip.transforms import for_training
+
+BAR = 10.0
+NETWORK = "cnn"
+ROUNDS = 3
+PUBLISHED_CHANNELS, PUBLISHED_SIZE, PUBLISHED_BATCH = (32, 64, 128, 64, 32), 224, 16
+
+
+def measure() -> Result:
+    """Train an epoch each way, by turns."""
+    params = load_params(project_root() / "params.yaml")
+    raw = drawn_frames()
+    with TemporaryDirectory(prefix="pageflip-bench-") as place:
+        pack, folder = Path(place) / "pack", Path(place) / "folder"
+        packing = seconds(lambda: build_pack(raw, pack, width=params.prepare.width, height=params.prepare.height))
+        _link_by_label(raw, folder)
+        frames, index = open_pack(pack)
+        targets = (index["label"] == LABELS[1]).to_numpy().astype(np.int64)
+        own_size = (params.prepare.height, params.prepare.width)
+        resized = _usual_loader(folder, params, [v2.Resize(own_size)])
+        imagenet = _usual_loader(folder, params, [v2.Resize(256), v2.RandomCrop(PUBLISHED_SIZE)])
+        taken = alternate(
+            {
+                "pack": partial(_pack_epoch, frames, targets, params),
+                "usual": partial(_usual_epoch, resized, params),
+                "usual_at_imagenet_size": partial(_usual_epoch, imagenet, params),
+                "decoding_alone": partial(_decode, [path for path, _ in resized.dataset.samples]),
+            },
+            ROUNDS,
+        )
+    saved = taken["usual"] - taken["pack"]
+    detail = {
+        "bar": BAR,
+        "machine": machine() | {"threads": torch.get_num_threads()},
+        "frames": len(frames),
+        "batch_size": params.train.fit.batch_size,
+        "pixels": [params.prepare.width, params.prepare.height],
+        "frames_per_second": {name: len(frames) / taken[name] for name in taken},
+        "ratio_at_imagenet_size": taken["usual_at_imagenet_size"] / taken["pack"],
+        "decoding_share_of_the_usual_epoch": taken["decoding_alone"] / taken["usual"],
+        "packing_pays_after_epochs": packing / saved if saved > 0 else None,
+        "published_network_frames_per_second": _published_speed(),
+    }
+    return Result("train_epoch_vs_usual_way", taken["usual"] / taken["pack"], "times", True, detail)
+
+
+def _link_by_label(raw: Path, folder: Path) -> None:
+    """The layout that ImageFolder reads: a folder for each label."""
+    for frame in list_frames(raw):
+        link = folder / frame.label / f"{frame.video}_{frame.frame:09d}.jpg"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to((raw / frame.path).absolute())
+
+
+def _usual_loader(folder: Path, params: Params, sizes: list[nn.Module]) -> DataLoader:
+    steps = [v2.ToImage(), *sizes, v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True)]
+    data = ImageFolder(str(folder), transform=v2.Compose(steps))
+    return DataLoader(data, params.train.fit.batch_size, shuffle=True)
+
+
+def _usual_epoch(loader: DataLoader, params: Params) -> None:
+    _train(_network(params), loader, lambda batch: batch)
+
+
+def _pack_epoch(frames: np.ndarray, targets: np.ndarray, params: Params) -> None:
+    data = PackRows(frames, np.arange(len(frames)), targets)
+    sampler = EpochShuffle(len(data), params.train.seed)
+    loader = DataLoader(data, params.train.fit.batch_size, sampler=sampler, collate_fn=lambda batch: batch)
+    generator = torch.Generator().manual_seed(params.train.seed)
+    _train(_network(params), loader, lambda batch: for_training(batch, params.train.augment, generator))
+
+
+def _network(params: Params) -> nn.Module:
+    return build_network(NETWORK, getattr(params.train.networks, NETWORK).model_dump(exclude={"fit"})).train()
+
+
+def _train(network: nn.Module, batches: Iterable, prepared: Callable[[Tensor], Tensor]) -> None:
+    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=1e-4), nn.BCEWithLogitsLoss()
+    for frames, targets in batches:
+        optimizer.zero_grad()
+        loss(network(prepared(frames)).flatten(), targets.float()).backward()
+        optimizer.step()
+
+
+def _decode(paths: list[str]) -> None:
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.load()
+
+
+def _published_speed() -> float:
+    """Frames per second of training steps of the five-block network, on batches that wait in memory."""
+    layers, width, size = [], 3, PUBLISHED_SIZE
+    for channels in PUBLISHED_CHANNELS:
+        layers += [nn.Conv2d(width, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(2)]
+        width, size = channels, size // 2
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * size * size, 128), nn.ReLU(), nn.Linear(128, 1))
+    batch = torch.rand(PUBLISHED_BATCH, 3, PUBLISHED_SIZE, PUBLISHED_SIZE), torch.ones(PUBLISHED_BATCH)
+    with quiet():
+        taken = alternate({"step": lambda: _train(network, [batch], lambda frames: frames)}, ROUNDS)
+    return PUBLISHED_BATCH / taken["step"]
