@@ -213,9 +213,15 @@ class Register(_Section):
 
 
 class Promote(_Section):
-    """The floor below which nothing is promoted."""
+    """The floor below which nothing is promoted, and who has the last word.
+
+    `approval` is `automatic`, or `manual`: a person must approve before the champion changes, in Airflow's task
+    approve_promotion, or outside Airflow by PAGEFLIP_APPROVED_BY. Either way the gate decides too. It changes no
+    comparison, so the stage does not depend on it.
+    """
 
     min_f1: Share
+    approval: Literal["automatic", "manual"]
 
 
 class ScoreUploads(_Section):

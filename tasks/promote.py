@@ -3,6 +3,9 @@
     python -m tasks.promote --package models/package \
         --frames data/frames --split data/split --out reports/promotion.json
     python -m tasks.promote --verify --out reports/promotion.json
+
+Where `promote.approval` is manual, a person must have approved: Airflow passes on who did, and whoever types the
+command says so with PAGEFLIP_APPROVED_BY=NAME.
 """
 
 import argparse
@@ -12,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pageflip import registry
+from pageflip import registry, settings
 from pageflip.console import run_main
 from pageflip.errors import ConfigError, UnavailableError
 from pageflip.files import sha256_of, write_json
@@ -44,6 +47,7 @@ def main() -> None:
     frames, _ = open_pack(args.frames)
     assignment = read_assignment(args.split)
     decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote.min_f1)
+    decision = approved(decision, params.promote.approval, settings.approved_by())
     if decision["promoted"]:
         registry.promote_version(name, candidate, why=decision["reason"])
     decision |= {"version": candidate, "aliases": registry.aliases(name, candidate)}
@@ -88,6 +92,22 @@ def decide(
     decision |= {"champion": number, "champion_f1": theirs, "promoted": ours > theirs}
     verdict = "more than" if ours > theirs else "not more than"
     return decision | {"reason": f"{facts}, {verdict} the champion, version {number}, with {theirs:.4f}"}
+
+
+def approved(decision: dict, approval: str, approver: str | None) -> dict:
+    """The decision with the name of who approved of the promotion: {approved_by} is None where nobody was asked.
+
+    Raises:
+        ConfigError: it would promote, `approval` is manual, and nobody has approved.
+    """
+    if approval == "automatic" or not decision["promoted"]:
+        return decision | {"approved_by": None}
+    if approver is None:
+        raise ConfigError(
+            f"promote.approval is manual and nobody has approved, so the champion stays: {decision['reason']}",
+            "look at the evaluation report; approve in Airflow, or here with `PAGEFLIP_APPROVED_BY=NAME dvc repro`.",
+        )
+    return decision | {"approved_by": approver, "reason": f"{decision['reason']}; approved by {approver}"}
 
 
 def _f1(predictor: Predictor, frames: np.ndarray, rows: np.ndarray, target: np.ndarray) -> float:
