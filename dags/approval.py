@@ -27,7 +27,7 @@ from task_command import project_root
 
 DEFAULT_HOURS = 48.0  # a run that begins on Sunday can be decided on until Tuesday
 ASKING_SECONDS = 120  # for asking and for taking the answer, not for the wait between them
-ELSEWHERE = "the figures: `pageflip lineage candidate`, in the project; the report: `reports/evaluation` of this run"
+ELSEWHERE = "The figures: `pageflip lineage candidate`, in the project. The report: in MLflow (`make up`)."
 RULE = (
     "**Approve**: `promote` compares both on this run's test split, and moves the alias only if the candidate is "
     "better. **Reject**: nothing is promoted, and the champion stays in service."
