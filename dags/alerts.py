@@ -1,4 +1,4 @@
-"""Who is told when a run fails or is late: the log always, and a webhook where PAGEFLIP_ALERT_URL names one.
+"""Who is told when a run fails, is late or waits for a person: the log, and a webhook if PAGEFLIP_ALERT_URL names one.
 
 The webhook gets a JSON object whose `text` is the whole message, as Slack, Mattermost and others take it, and the facts
 beside it. An alert that cannot be delivered is logged; it never fails anything itself.
@@ -17,6 +17,7 @@ from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
 WEBHOOK_SECONDS = 10.0
 FINAL = "exit code 65", "exit code 78"
 DEFAULT_DEADLINE_HOURS = 12.0
+LONGEST_HOURS = 24 * 365.0
 SHOWN_CHARACTERS = 2000
 
 logger = logging.getLogger(__name__)
@@ -88,19 +89,28 @@ def deadline() -> DeadlineAlert:
 
 def deadline_hours() -> float:
     """PAGEFLIP_RETRAIN_DEADLINE_HOURS as a number."""
-    text = os.environ.get("PAGEFLIP_RETRAIN_DEADLINE_HOURS") or str(DEFAULT_DEADLINE_HOURS)
+    return hours_of("PAGEFLIP_RETRAIN_DEADLINE_HOURS", DEFAULT_DEADLINE_HOURS)
+
+
+def hours_of(variable: str, default: float) -> float:
+    """A variable that holds a number of hours.
+
+    Raises:
+        ValueError: it is no number above 0, or longer than a year.
+    """
+    text = os.environ.get(variable) or str(default)
     try:
         hours = float(text)
     except ValueError:
         hours = 0.0
-    if not 0 < hours < 24 * 365:
-        raise ValueError(f"PAGEFLIP_RETRAIN_DEADLINE_HOURS is {text!r}; it must be a number of hours above 0")
+    if not 0 < hours < LONGEST_HOURS:
+        raise ValueError(f"{variable} is {text!r}; it must be a number of hours above 0")
     return hours
 
 
-def tell(text: str, facts: Mapping[str, Any]) -> None:
+def tell(text: str, facts: Mapping[str, Any], level: int = logging.ERROR) -> None:
     """Log the message, and post it to PAGEFLIP_ALERT_URL if that is set."""
-    logger.error("%s", text)
+    logger.log(level, "%s", text)
     url = os.environ.get("PAGEFLIP_ALERT_URL")
     if not url:
         return

@@ -2,6 +2,8 @@
 
 **What it does.** Each task runs one stage in a clean workspace (`python -m tasks.run_stage STAGE --run RUN`). Stages
 hand on their results through the DVC remote only, so a stage whose inputs did not change is restored, not computed.
+Before `promote` stands `approve_promotion`: where `promote.approval` in params.yaml, or the form, says `manual`, a
+person decides there whether the candidate may become champion; where it says `automatic`, it is skipped.
 
 **When it runs.** By the cron expression or preset in `PAGEFLIP_RETRAIN_SCHEDULE` (`@weekly` unless set), and when
 `pageflip publish-data` has published a new version of the frames (the asset `pageflip://frames`). `data`: only then;
@@ -12,8 +14,9 @@ gone by.
 **When it fails.** The task's log ends with what is wrong and what to do; the same goes to `PAGEFLIP_ALERT_URL`.
 Exit code 65 (data) or 78 (configuration): correct that and trigger a new run. Anything else was tried three times: look
 at the disk, the memory and the services, then clear the failed task, and the run goes on from there. A failed run
-never moves the model's alias: the champion stays in service. A run that is not over after
-`PAGEFLIP_RETRAIN_DEADLINE_HOURS` (12) is told of, and goes on.
+never moves the model's alias: the champion stays in service. Nor does a rejected one, which ends as a success with
+`promote` skipped: the log of `approve_promotion` says who rejected it. A run that is not over after
+`PAGEFLIP_RETRAIN_DEADLINE_HOURS` (12) is told of, and goes on; one that waits for a person holds up the next.
 """
 
 import os
@@ -23,10 +26,13 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
 from alerts import deadline, run_failed
+from approval import approval_hours, approval_task
 from dvc_graph import edges, read_stages
-from run_form import FRAMES_ASSET, form
+from run_form import APPROVED_STAGE, FRAMES_ASSET, form
 from stage_operator import DEFAULT_ARGS, stage_task
 from task_command import project_root
+
+WORKING_HOURS = 24  # of a run, beside the time that it may wait for a person
 
 FRAMES = Asset(name="frames", uri=FRAMES_ASSET, group="pageflip")
 
@@ -49,7 +55,7 @@ with DAG(
     schedule=schedule(os.environ.get("PAGEFLIP_RETRAIN_SCHEDULE") or "@weekly"),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=24),
+    dagrun_timeout=timedelta(hours=WORKING_HOURS + approval_hours()),
     deadline=deadline(),
     on_failure_callback=run_failed,
     params=form(project_root()),
@@ -60,3 +66,6 @@ with DAG(
     tasks = {stage.name: stage_task(stage) for stage in stages}
     for earlier, later in sorted(edges(stages)):
         tasks[earlier] >> tasks[later]
+    if APPROVED_STAGE in tasks:  # the one task that is no stage of dvc.yaml
+        approve = approval_task()
+        tasks[APPROVED_STAGE].upstream_list >> approve >> tasks[APPROVED_STAGE]

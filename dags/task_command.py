@@ -86,13 +86,21 @@ def unique_name(context: Mapping[str, Any]) -> str:
 
 
 def orchestrator_environment(context: Mapping[str, Any]) -> dict[str, str]:
-    """What a task is told of itself, to note on the MLflow run that it works on (pageflip/settings.py)."""
+    """What a task is told of itself, to note on the MLflow run that it works on, and who has approved of a promotion.
+
+    pageflip/settings.py reads both.
+
+    Raises:
+        AirflowSkipException: this is `promote`, and nobody has approved of it.
+    """
     instance = context.get("ti")
     if instance is None:
         return {}
     told = {"DAG": instance.dag_id, "RUN": context["run_id"], "TASK": instance.task_id}
     told["URL"] = getattr(instance, "log_url", None)
-    return {f"PAGEFLIP_ORCHESTRATOR_{name}": str(value) for name, value in told.items() if value}
+    approver = run_form.approved_by(context) if instance.task_id == run_form.APPROVED_STAGE else None
+    environment = {f"PAGEFLIP_ORCHESTRATOR_{name}": str(value) for name, value in told.items() if value}
+    return environment | ({"PAGEFLIP_APPROVED_BY": approver} if approver else {})
 
 
 def identity_digest(context: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from pageflip.airflow_client import UNFINISHED, AirflowClient, TaskState
 from pageflip.errors import PageflipError
 
 EXIT_RUN_FAILED = 1
-SHOWN_STATES = ("running", "success", "failed", "skipped", "up_for_retry", "upstream_failed")
+WAITS_FOR_A_PERSON = "awaiting_input"
+SHOWN_STATES = (WAITS_FOR_A_PERSON, "running", "success", "failed", "skipped", "up_for_retry", "upstream_failed")
 STYLES = {"success": "green", "running": "yellow", "failed": "red", "upstream_failed": "red", "up_for_retry": "magenta"}
 TAIL_LINES = 20
 
@@ -49,7 +50,7 @@ def run_dag(
     client.unpause(dag_id)
     client.trigger_dag(dag_id, run_id)
     try:
-        with _progress(dag_id) as (on_change, on_poll):
+        with _progress(dag_id, f"{client.url}/dags/{dag_id}/runs/{run_id}/tasks") as (on_change, on_poll):
             state = client.wait_for_run(dag_id, run_id, timeout, on_change, on_poll)
     except BaseException:
         with suppress(PageflipError):
@@ -63,8 +64,14 @@ def run_dag(
 
 
 @contextmanager
-def _progress(dag_id: str) -> Iterator[tuple[Callable[[TaskState], None], Callable[[list[TaskState]], None]]]:
-    """Two callbacks: for each change of a task's state, and for the states of all tasks."""
+def _progress(
+    dag_id: str, pages: str
+) -> Iterator[tuple[Callable[[TaskState], None], Callable[[list[TaskState]], None]]]:
+    """Two callbacks: for each change of a task's state, and for the states of all tasks.
+
+    Args:
+        pages: address of the run's tasks, for a task that waits for a person's answer.
+    """
     console = Console(stderr=True)
     start = time.monotonic()
     if not console.is_terminal:
@@ -73,9 +80,9 @@ def _progress(dag_id: str) -> Iterator[tuple[Callable[[TaskState], None], Callab
             if task.state in SHOWN_STATES:
                 took = f" in {task.seconds:.0f} s" if task.state == "success" and task.seconds is not None else ""
                 attempt = f" (try {task.try_number})" if task.try_number > 1 else ""
-                print(
-                    f"{time.monotonic() - start:6.0f} s  {dag_id}: {task.label} {task.state}{took}{attempt}", flush=True
-                )
+                state = (task.state or "").replace("_", " ")
+                print(f"{time.monotonic() - start:6.0f} s  {dag_id}: {task.label} {state}{took}{attempt}", flush=True)
+            _ask(task, pages, lambda text: print(text, flush=True))
 
         yield line, lambda tasks: None
         return
@@ -84,7 +91,12 @@ def _progress(dag_id: str) -> Iterator[tuple[Callable[[TaskState], None], Callab
         def redraw(tasks: list[TaskState]) -> None:
             live.update(_table(f"{dag_id}, {time.monotonic() - start:.0f} s", tasks))
 
-        yield lambda task: None, redraw
+        yield lambda task: _ask(task, pages, live.console.print), redraw
+
+
+def _ask(task: TaskState, pages: str, say: Callable[[str], None]) -> None:
+    if task.state == WAITS_FOR_A_PERSON:
+        say(f"{task.label} waits for your answer: {pages}/{task.task_id}/required_actions")
 
 
 def _table(title: str, tasks: list[TaskState]) -> Table:

@@ -262,9 +262,14 @@ class Promote(_Section):
     `min_book_f1` holds for each book with frames of both labels, where books are known. `max_latency_ms` is the median
     of single frames on one core of the machine that promotes. The candidate takes the champion's place when a paired
     bootstrap over groups gives at least `min_probability` that its F1 is at most `f1_margin` lower.
+
+    `approval` is `automatic`, or `manual`: a person must approve before the champion changes, in Airflow's task
+    approve_promotion, or outside Airflow by PAGEFLIP_APPROVED_BY. Either way the gate decides too. It changes no
+    comparison, so the stage does not depend on it.
     """
 
     min_f1: Share
+    approval: Literal["automatic", "manual"]
     min_book_f1: Share
     max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     f1_margin: Share

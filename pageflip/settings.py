@@ -9,6 +9,7 @@
 | PAGEFLIP_RESULTS | HOME/results | where scores are published |
 | MLFLOW_TRACKING_URI | sqlite:///HOME/mlflow.db | the MLflow server or database |
 | MLFLOW_EXPERIMENT_NAME | pageflip | the experiment that runs are logged to |
+| PAGEFLIP_APPROVED_BY | | who has approved of this promotion, where `promote.approval` is manual; Airflow sets it |
 
 Addresses are folders, file:// or s3:// (with AWS_ENDPOINT_URL for any S3 server). Nothing is read at import.
 """
@@ -77,6 +78,11 @@ def orchestrator_tags() -> dict[str, str]:
         return {}
     tags = {"airflow.dag": given["DAG"], f"airflow.{given['TASK']}": given["RUN"]}
     return tags | ({"airflow.url": given["URL"]} if given["URL"] else {})
+
+
+def approved_by() -> str | None:
+    """Who has approved of the promotion at hand; None when nobody has."""
+    return os.environ.get("PAGEFLIP_APPROVED_BY", "").strip() or None
 
 
 def shown(text: str) -> str:

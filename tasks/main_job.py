@@ -33,10 +33,15 @@ from pageflip.service_config import Places
 from pageflip.versions import data_version
 
 RUN_PREFIX = "main-job-"
-RETRAIN_SECONDS = 24 * 3600.0
+RETRAIN_SECONDS = 30 * 24 * 3600.0  # dags/retrain.py ends a run long before, its wait for a person included
 SCORE_SECONDS = 6 * 3600.0
 # An Airflow that lives for this job only must not start runs of its own beside the job's.
 ENVIRONMENT = {"PAGEFLIP_RETRAIN_SCHEDULE": "none", "PAGEFLIP_SCORE_SCHEDULE": "none"}
+NOT_APPROVED = {
+    "version": "under the alias candidate",
+    "aliases": ["candidate"],
+    "reason": "not approved: the log of approve_promotion says by whom",
+}
 
 
 class Clock:
@@ -75,6 +80,8 @@ def _run(where: Places, stack: ExitStack) -> None:
         client.ensure_gpu_pool()
     logs = where.airflow_home / "logs"
     with clock.step("retrain"):
+        if load_params(where.project / "params.yaml").promote.approval == "manual":
+            _say(f"You will be asked at {up.airflow_url}: log in as {up.user}, password in {up.password_file}")
         tasks["retrain"] = run_dag(client, "retrain", run_id, timeout=RETRAIN_SECONDS, ours=RUN_PREFIX, log_folder=logs)
     with clock.step("sample uploads"):
         _make_uploads(where)
@@ -83,7 +90,8 @@ def _run(where: Places, stack: ExitStack) -> None:
             client, "score_uploads", run_id, timeout=SCORE_SECONDS, ours=RUN_PREFIX, log_folder=logs
         )
     with clock.step("results"):
-        results = _fetch_results(run_id, where.home / "latest")
+        approved = all(task.state == "success" for task in tasks["retrain"] if task.name == "promote")
+        results = _fetch_results(run_id, where.home / "latest", approved)
     _show(results, clock, tasks)
 
 
@@ -138,9 +146,17 @@ def _pageflip(where: Places, *arguments: str) -> None:
         raise error
 
 
-def _fetch_results(run_id: str, latest: Path) -> dict[str, Any]:
-    """Copy the run's reports to `latest`, and read what the closing table shows."""
-    runs.fetch_outputs(run_id, ["reports/promotion.json", "models/package/card.json"], latest)
+def _fetch_results(run_id: str, latest: Path, approved: bool) -> dict[str, Any]:
+    """Copy the run's reports to `latest`, and read what the closing table shows.
+
+    Args:
+        approved: whether `promote` ran; it does not after a person's rejection.
+    """
+    runs.fetch_outputs(run_id, ["models/package/card.json"], latest)
+    promotion = latest / "reports" / "promotion.json"
+    promotion.unlink(missing_ok=True)  # of an earlier run
+    if approved:
+        runs.fetch_outputs(run_id, ["reports/promotion.json"], latest)
     model = _read(latest / "models" / "package" / "card.json")["network"]
     reports = f"reports/evaluation/{model}"
     runs.fetch_outputs(run_id, [f"{reports}/metrics.json", f"{reports}/report.html"], latest)
@@ -149,7 +165,7 @@ def _fetch_results(run_id: str, latest: Path) -> dict[str, Any]:
         "run_id": run_id,
         "model": model,
         "metrics": _read(latest / reports / "metrics.json"),
-        "promotion": _read(latest / "reports" / "promotion.json"),
+        "promotion": _read(promotion) if approved else NOT_APPROVED,
         "scoring": json.loads(summary),
         "report": latest / reports / "report.html",
     }

@@ -6,6 +6,9 @@
 
 What the gate asks for stands in the section `promote`; the decision holds every figure and every check. A version that
 fails is promoted only by name, with `promote.override: {version: 7, reason: ...}`.
+
+Where `promote.approval` is manual, a person must have approved: Airflow passes on who did, and whoever types the
+command says so with PAGEFLIP_APPROVED_BY=NAME.
 """
 
 import argparse
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import journal, promotion, registry
+from pageflip import journal, promotion, registry, settings
 from pageflip.console import run_main
 from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.files import sha256_of, write_json
@@ -56,7 +59,7 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
     """Decide on the package's version, move the alias where the gate says so, and return what is to be written.
 
     Raises:
-        ConfigError: the champion takes frames of another size.
+        ConfigError: the champion takes frames of another size, or nobody has approved where that is asked for.
         UnavailableError: another process moved the alias meanwhile.
     """
     candidate = candidate_version(name, package)
@@ -66,6 +69,7 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
         alone = Predictor.load(package / registry.MODEL_FILE, threads=1)
         latency_ms = alone.latency_ms(frames[part_rows(assignment, "test")[0][:TIMED_FRAMES]])
         decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
+        decision = approved(decision, params.promote.approval, settings.approved_by())
         if decision["promoted"]:
             registry.promote_version(
                 name,
@@ -143,6 +147,22 @@ def decide(
     checks.append(promotion.check_history(candidate, journal.rollback_from(moves, candidate)))
     figures, check = compare_with(name, champion, frames[rows], test, ours, params, forced=override is not None)
     return decision | figures | promotion.conclude(facts, [*checks, check], override=override)
+
+
+def approved(decision: dict, approval: str, approver: str | None) -> dict:
+    """The decision with the name of who approved of the promotion: {approved_by} is None where nobody was asked.
+
+    Raises:
+        ConfigError: it would promote, `approval` is manual, and nobody has approved.
+    """
+    if approval == "automatic" or not decision["promoted"]:
+        return decision | {"approved_by": None}
+    if approver is None:
+        raise ConfigError(
+            f"promote.approval is manual and nobody has approved, so the champion stays: {decision['reason']}",
+            "look at the evaluation report; approve in Airflow, or here with `PAGEFLIP_APPROVED_BY=NAME dvc repro`.",
+        )
+    return decision | {"approved_by": approver, "reason": f"{decision['reason']}; approved by {approver}"}
 
 
 def override_for(candidate: str, params: Promote) -> str | None:

@@ -65,9 +65,32 @@ def test_retrain_has_a_task_for_each_stage_of_this_project_in_the_vital_order(de
     tasks = describe("retrain")["tasks"]
     assert "validate" in ancestors(tasks, "train.efficientnet_lite0")
     assert "evaluate.efficientnet_lite0" in ancestors(tasks, "register")
-    assert "register" in ancestors(tasks, "promote")
+    assert "register" in tasks["approve_promotion"]["after"]
+    assert tasks["promote"]["after"] == ["approve_promotion", "prepare", "register", "split"]
     assert tasks["train.efficientnet_lite0"]["verb"] == ["tasks.run_stage", "train@efficientnet_lite0"]
     assert tasks["train.efficientnet_lite0"]["name"] == "train@efficientnet_lite0"
+
+
+def test_retrain_holds_the_stages_and_edges_of_dvc_yaml_and_one_task_more_which_asks_a_person(describe, in_airflow):
+    # that dvc_graph's stages and edges are DVC's own is tested in test_dvc_graph.py
+    names, pairs = in_airflow(
+        """
+        import json
+        from dvc_graph import edges, read_stages
+        from task_command import project_root, task_id
+        stages = read_stages(project_root())
+        pairs = [[task_id(earlier), task_id(later)] for earlier, later in edges(stages)]
+        print(json.dumps([[task_id(stage.name) for stage in stages], pairs]))
+        """,
+        PAGEFLIP_PROJECT=str(ROOT),
+    )
+    tasks = describe("retrain")["tasks"]
+    assert set(tasks) == {*names, "approve_promotion"}
+    found = {(earlier, later) for later, task in tasks.items() for earlier in task["after"]}
+    wanted = {tuple(pair) for pair in pairs}
+    before_promote = {earlier for earlier, later in wanted if later == "promote"}
+    added = {("approve_promotion", "promote"), *((earlier, "approve_promotion") for earlier in before_promote)}
+    assert found == wanted | added
 
 
 def test_retrain_follows_dvc_yaml_and_takes_limits_and_slots_from_meta(describe, project):
@@ -76,7 +99,8 @@ def test_retrain_follows_dvc_yaml_and_takes_limits_and_slots_from_meta(describe,
         "prepare": [],
         "train.cnn": ["prepare"],
         "train.vit": ["prepare"],
-        "promote": ["train.cnn", "train.vit"],
+        "approve_promotion": ["train.cnn", "train.vit"],
+        "promote": ["approve_promotion", "train.cnn", "train.vit"],
     }
     assert tasks["prepare"]["timeout"] == 300
     assert (tasks["prepare"]["pool"], tasks["prepare"]["slots"]) == ("default_pool", 1)

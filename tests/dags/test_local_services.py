@@ -11,9 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import psutil
 import pytest
@@ -50,6 +48,7 @@ if pathlib.Path("slow").exists():
         print("working", flush=True)
         time.sleep(0.01)
 pathlib.Path(f"done-{stage}").write_text(" ".join(sys.argv[1:]))
+pathlib.Path(f"approver-{stage}").write_text(os.environ.get("PAGEFLIP_APPROVED_BY", ""))
 """
 SCORE = """
 import json, os, pathlib, sys
@@ -88,32 +87,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def alerts() -> Iterator[list[dict]]:
-    """What is posted to a webhook; the last entry's address is in PAGEFLIP_ALERT_URL of Airflow."""
-    posted: list[dict] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PAGEFLIP_ALERT_URL", f"http://127.0.0.1:{server.server_port}/")
-        yield posted
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def airflow(project: Path, alerts: list[dict]) -> Iterator[services.Running]:
+def airflow(project: Path, webhook: tuple[str, list[dict]]) -> Iterator[services.Running]:
     variables = {
-        "PAGEFLIP_ALERT_URL": os.environ["PAGEFLIP_ALERT_URL"],
+        "PAGEFLIP_ALERT_URL": webhook[0],
+        "PAGEFLIP_APPROVERS": f"{service_config.USER}, deputy",
         "PAGEFLIP_RETRAIN_DEADLINE_HOURS": "0.0005",  # 1.8 s
         "PAGEFLIP_RETRAIN_SCHEDULE": "data",
         "PAGEFLIP_SCORE_SCHEDULE": "none",
@@ -199,7 +176,8 @@ def test_a_job_that_was_killed_owns_nothing():
 
 def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, airflow, client):
     states = run(client, project, "retrain", "test-1")
-    assert states == dict.fromkeys(["prepare", "train@cnn", "train@vit", "promote"], "success")
+    stages = dict.fromkeys(["prepare", "train@cnn", "train@vit", "promote"], "success")
+    assert states == {**stages, "approve_promotion": "skipped"}
     assert (project / "done-train@cnn").exists()
     for shards, expected in ((2, {"score[0]": "success", "score[1]": "success"}), (0, {"score": "skipped"})):
         (project / "shards").write_text(str(shards), encoding="utf-8")
@@ -237,13 +215,17 @@ def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(proje
     assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
 
 
-def test_who_is_to_know_of_a_failure_and_of_a_late_run_is_told(alerts, client):
-    failed = await_it(lambda: [alert for alert in alerts if alert["event"] == "task_failed"])
+def test_who_is_to_know_of_a_failure_and_of_a_late_run_is_told(webhook, client):
+    failed = await_it(lambda: told(webhook, "task_failed"))
     assert (failed[0]["task"], failed[0]["run"]) == ("prepare", "test-bad")
     assert "error: the frames are bad" in failed[0]["text"]
     assert failed[0]["log"].startswith(client.url)
-    late = await_it(lambda: [alert for alert in alerts if alert["event"] == "run_late"])
+    late = await_it(lambda: told(webhook, "run_late"))
     assert (late[0]["dag"], late[0]["run"]) == ("retrain", "test-1")
+
+
+def told(webhook: tuple[str, list[dict]], event: str) -> list[dict]:
+    return [alert for alert in webhook[1] if alert["event"] == event]
 
 
 def await_it(look: Callable[[], list], seconds: float = 120) -> list:
@@ -258,13 +240,67 @@ def test_a_form_is_checked_by_airflow_and_handed_to_the_stages(project, client):
     for wrong in ({"models": ["resnet"]}, {"seed": "soon"}, {"approval": "maybe"}):
         with pytest.raises(ConfigError, match="HTTP 4"):
             client.trigger_dag("retrain", "test-wrong", wrong)
-    filled = {"models": ["vit"], "seed": 5, "approval": "manual"}
-    client.trigger_dag("retrain", "test-form", filled)
-    assert client.wait_for_run("retrain", "test-form", 240) == "success"
-    states = {task.name: task.state for task in client.task_states("retrain", "test-form")}
-    assert states == {"prepare": "success", "train@vit": "success", "train@cnn": "skipped", "promote": "skipped"}
+    client.trigger_dag("retrain", "test-form", {"models": ["vit"], "seed": 5, "approval": "manual"})
+
+
+def test_a_rejected_candidate_is_not_promoted_even_when_promote_is_cleared(project, client, webhook):
+    [waiting] = await_it(lambda: told(webhook, "approval_waits"))
+    assert waiting["url"].startswith(f"{client.url}/dags/retrain/runs/test-form/tasks/approve_promotion/")
+    assert "May the candidate of pageflip become champion?" in waiting["text"]
+    answer(client, "test-form", "Reject")
+    assert finished(client, "test-form") == {**FORM_STATES, "approve_promotion": "success", "promote": "skipped"}
+    [rejected] = told(webhook, "promotion_rejected")
+    assert rejected["by"] == service_config.USER
+    assert "rejected by admin" in rejected["text"]
+    clear(client, "test-form", "promote")
+    assert finished(client, "test-form")["promote"] == "skipped"
+    assert "test-form" not in (project / "done-promote").read_text(encoding="utf-8")
     said = (project / "done-train@vit").read_text(encoding="utf-8")
-    assert said == "train@vit --run test-form --set train.models=[vit] --set train.seed=5"
+    wanted = "--set train.models=[vit] --set train.seed=5 --set promote.approval=manual"
+    assert said == f"train@vit --run test-form {wanted}"
+
+
+def test_a_question_that_is_marked_as_answered_by_hand_is_no_approval(project, client):
+    clear(client, "test-form", "approve_promotion", "promote")
+    await_it(lambda: is_asked(client, "test-form"))
+    path = "/dags/retrain/dagRuns/test-form/taskInstances/approve_promotion"
+    client._call("PATCH", path, json={"new_state": "success"})
+    assert finished(client, "test-form")["promote"] == "skipped"
+    assert "test-form" not in (project / "done-promote").read_text(encoding="utf-8")
+    [promote] = [task for task in client.task_states("retrain", "test-form") if task.name == "promote"]
+    assert "nobody has approved" in "\n".join(client.log_tail("retrain", "test-form", promote))
+
+
+def test_who_approved_when_asked_again_is_handed_to_promote(project, client):
+    clear(client, "test-form", "approve_promotion", "promote")
+    answer(client, "test-form", "Approve")
+    assert finished(client, "test-form") == {**FORM_STATES, "approve_promotion": "success", "promote": "success"}
+    assert "--run test-form" in (project / "done-promote").read_text(encoding="utf-8")
+    assert (project / "approver-promote").read_text(encoding="utf-8") == service_config.USER
+
+
+FORM_STATES = {"prepare": "success", "train@vit": "success", "train@cnn": "skipped"}
+
+
+def is_asked(client: AirflowClient, run_id: str) -> list:
+    tasks = client.task_states("retrain", run_id)
+    return [task for task in tasks if (task.task_id, task.state) == ("approve_promotion", "awaiting_input")]
+
+
+def answer(client: AirflowClient, run_id: str, option: str) -> None:
+    await_it(lambda: is_asked(client, run_id))
+    path = f"/dags/retrain/dagRuns/{run_id}/taskInstances/approve_promotion/-1/hitlDetails"
+    client._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
+
+def clear(client: AirflowClient, run_id: str, *tasks: str) -> None:
+    body = {"dag_run_id": run_id, "task_ids": tasks, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+    client._call("POST", "/dags/retrain/clearTaskInstances", json=body)
+
+
+def finished(client: AirflowClient, run_id: str) -> dict[str, str | None]:
+    assert client.wait_for_run("retrain", run_id, 240) == "success"
+    return {task.name: task.state for task in client.task_states("retrain", run_id)}
 
 
 def test_a_new_version_of_the_frames_starts_a_run_that_reads_it(project, client):

@@ -1,8 +1,6 @@
 """What a run of retrain is triggered with, and how it reaches the stages; who is told when it fails."""
 
 import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 
@@ -65,10 +63,15 @@ def test_a_dry_run_leaves_out_what_would_change_the_registry(arguments):
     assert promote == "this is a dry run: promote would change the registry"
 
 
-def test_a_manual_promotion_leaves_promote_out(arguments):
-    [train, promote] = arguments(*((stage, {"approval": "manual"}, {}) for stage in ("train@cnn", "promote")))
-    assert train == []
-    assert "promotion waits for a person" in promote
+def test_an_approval_other_than_the_projects_is_handed_to_every_stage(arguments, project):
+    [manual] = arguments(("train@cnn", {"approval": "manual"}, {}))
+    assert manual == ["--set", "promote.approval=manual"]
+    with (project / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("promote: {approval: manual}\n")
+    assert arguments(("train@cnn", {}, {}), ("train@cnn", {"approval": "automatic"}, {})) == [
+        [],
+        ["--set", "promote.approval=automatic"],
+    ]
 
 
 def test_the_data_version_is_the_forms_or_the_newest_events_or_the_one_published_last(arguments):
@@ -104,27 +107,6 @@ def test_the_form_refuses_what_cannot_be(in_airflow, project):
         PAGEFLIP_PROJECT=str(project),
     )
     assert refused == [True] * 10 + [False] * 2
-
-
-@pytest.fixture
-def webhook():
-    """A web server that keeps what is posted to it: its address, and the list."""
-    posted = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", posted
-    server.shutdown()
-    server.server_close()
 
 
 ALERTS = """

@@ -92,6 +92,7 @@ def test_a_value_out_of_range_is_named_with_the_value(change, key, value):
         ("train.fit.epochs", 2.5),
         ("train.fit", [1, 2]),
         ("split.unit", "frame"),
+        ("promote.approval", "maybe"),
         ("train.models.0", "resnet"),
         ("validate.brightness", "bright"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from pageflip import journal, registry
 from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.params import Override, load_params
-from tasks.promote import candidate_version, decide, promote, verify
+from tasks.promote import approved, candidate_version, decide, promote, verify
 
 GOOD, CALLS_ALL_FLIPS, TWIN_OF_GOOD = "1", "2", "3"  # see REGISTERED in conftest.py
 WIDTH, HEIGHT = 27, 48
@@ -152,6 +152,21 @@ def test_the_champion_is_not_promoted_again(judged):
     assert decision["promoted"] is False
     assert (decision["champion"], decision["champion_f1"]) == (GOOD, 1.0)
     assert "is the champion already" in decision["reason"]
+
+
+def test_a_manual_promotion_needs_a_person_who_is_then_named():
+    better = {"promoted": True, "reason": "version 1 is better"}
+    with pytest.raises(ConfigError, match=r"nobody has approved.*version 1 is better\n.*PAGEFLIP_APPROVED_BY=NAME"):
+        approved(better, "manual", None)
+    signed = approved(better, "manual", "ada")
+    assert (signed["promoted"], signed["approved_by"]) == (True, "ada")
+    assert signed["reason"] == "version 1 is better; approved by ada"
+
+
+def test_nobody_is_named_where_nobody_was_asked_or_nothing_is_promoted():
+    better, worse = {"promoted": True, "reason": "better"}, {"promoted": False, "reason": "worse"}
+    assert approved(better, "automatic", "ada") == {**better, "approved_by": None}
+    assert approved(worse, "manual", None) == {**worse, "approved_by": None}
 
 
 def test_only_the_test_part_is_judged(models_home, frames, assignment, params):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pageflip.params import Promote
+
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 CANNOT_CHANGE_AN_OUTPUT = {
@@ -71,6 +73,11 @@ def test_a_stage_runs_the_module_of_its_name_and_its_deps_exist(stage):
     for dep in STAGES[stage]["deps"]:
         if dep.startswith(("pageflip/", "tasks/")):
             assert (ROOT / dep).is_file(), dep
+
+
+def test_promote_depends_on_all_its_parameters_but_on_who_approves():
+    listed = {key for key in STAGES["promote"]["params"] if key.startswith("promote")}
+    assert listed == {f"promote.{key}" for key in Promote.model_fields if key != "approval"}
 
 
 def test_evaluation_depends_on_its_template():
