@@ -23,7 +23,7 @@ from pageflip.errors import ConfigError, DataError, PageflipError
 from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.frames import BOOKS_FILE, LABELS, list_frames
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
-from pageflip.pack import FACTS_FILE, INDEX_FILE, build_pack, open_pack
+from pageflip.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.params import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
@@ -252,12 +252,6 @@ def summarise(folds: list[Fold], folders: list[Path], index: pd.DataFrame, param
         },
         "folds": entries,
     }
-
-
-def data_digest(index: pd.DataFrame) -> str:
-    """What tells these frames from others at whatever size they were packed: a SHA-256 of paths, contents and books."""
-    table = index[["path", "sha256", "book"]].sort_values("path")
-    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
 def _fold_scores(table: pd.DataFrame) -> dict[str, Any]:

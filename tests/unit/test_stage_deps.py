@@ -73,8 +73,9 @@ def test_a_stage_runs_the_module_of_its_name_and_its_deps_exist(stage):
             assert (ROOT / dep).is_file(), dep
 
 
-def test_evaluation_depends_on_its_template():
-    assert "pageflip/templates/evaluation.html.j2" in STAGES["evaluate"]["deps"]
+def test_evaluation_depends_on_its_templates():
+    templates = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/templates/evaluation*.j2")}
+    assert templates == {dep for dep in STAGES["evaluate"]["deps"] if dep.endswith(".j2")}
 
 
 def test_each_exemption_is_a_module_that_exists():
