@@ -242,7 +242,7 @@ def summarise(folds: list[Fold], folders: list[Path], index: pd.DataFrame, param
         "f1_high": high,
         **{key: scores[key] for key in ("f1", "precision", "recall", "confusion", "n", "n_flip")},
         "n_groups": int(pooled["group"].nunique()),
-        "unit": "book" if folds[0].protocol == protocols.BOOK else "clip",
+        "unit": protocols.GROUP_OF[folds[0].protocol],
         "f1_mean": float(np.mean(known)) if known else None,
         "f1_least": min(known, default=None),
         "f1_most": max(known, default=None),

@@ -11,9 +11,10 @@ HEAD = ("protocol", "F1 (95% interval)", "folds: mean F1 (least to most)", "test
 FOLD_HEAD = ("fold", "seed", "F1", "threshold", "F1 on validation", "frames trained, validated, tested", "epochs")
 NOTES = """\
 F1 is that of class flip over the test predictions of all folds at once, each called at the threshold that its fold
-chose on validation frames. The interval comes from drawing whole groups (books for leave-one-book-out, else clips with
-their near-duplicates). The last column is what the test knows of the training: the share of the test frames of whose
-clip, of whose book, and of which a near-duplicate was trained on.
+chose on validation frames. The interval comes from drawing whole groups (books for leave-one-book-out, clips with their
+near-duplicates for clip-disjoint, else clips); from fewer than 20 groups it is usually too narrow. The last column is
+what the test knows of the training: the share of the test frames of whose clip, of whose book, and of which a
+near-duplicate was trained on.
 """
 
 
@@ -23,8 +24,7 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         (
             entry["name"],
             f"{score(entry['f1'])} ({score(entry['f1_low'])} to {score(entry['f1_high'])})",
-            f"{len(entry['folds'])}: {score(entry['f1_mean'])} "
-            f"({score(entry['f1_least'])} to {score(entry['f1_most'])})",
+            _spread(entry),
             f"{entry['n']} frames, {entry['n_groups']} {entry['unit']}s",
             ", ".join(percent(entry["seen"][name]) for name in ("clip", "book", "near_duplicate")),
         )
@@ -55,6 +55,13 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     for entry in result["refused"]:
         lines += [f"## {entry['name']}: not measured", "", f"{entry['reason']}. {entry['remedy']}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _spread(entry: Mapping[str, Any]) -> str:
+    if len(entry["folds"]) == 1:
+        return f"1: {score(entry['f1_mean'])}"
+    least, most = score(entry["f1_least"]), score(entry["f1_most"])
+    return f"{len(entry['folds'])}: {score(entry['f1_mean'])} ({least} to {most})"
 
 
 def _fold_row(fold: Mapping[str, Any]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ MEANING = {
     SUPPLIED: "The archive's own folders: frames of the tested clips were trained on, neighbour by neighbour. It "
     "measures memory, not skill.",
 }
+GROUP_OF = {CLIP: "clip group", BOOK: "book", LATER: "clip", SUPPLIED: "clip"}  # what the interval draws
 DISJOINT_BY = {CLIP: ("group", "clip"), BOOK: ("book", "group", "clip"), LATER: (), SUPPLIED: ()}
 
 
@@ -167,7 +168,7 @@ def _leave_one_book_out(index: pd.DataFrame, params: Protocols, bits: int, seed:
         tainted = clip_groups.isin(set(clip_groups[(book == name) & usable])).to_numpy()
         rest = np.flatnonzero(usable & ~tainted)
         table = _table(index).assign(group=book.to_numpy())
-        # validation is kept apart by books joined by near-duplicates; the interval draws books or clips, see below
+        # test frames have their book as group; validation is kept apart by books joined by near-duplicates
         if len(rest):
             left = index.iloc[rest].reset_index(drop=True)
             table.iloc[rest, table.columns.get_loc("group")] = find_groups(left, unit="book", near_duplicate_bits=bits)

@@ -90,6 +90,7 @@ def write_report(
         "clips": clips[:MAX_CLIP_ROWS],
         "hidden_clips": max(0, len(clips) - MAX_CLIP_ROWS),
         "clip_chart": _clip_chart(metrics),
+        "few": FEW_GROUPS,
         "books": books[:MAX_BOOK_ROWS],
         "hidden_books": max(0, len(books) - MAX_BOOK_ROWS),
         "mistakes": mistakes,
@@ -107,6 +108,9 @@ def _parts(values: Mapping[str, Any]) -> list[dict[str, str]]:
     shown = [
         ("protocols", "Protocols", bool(values["protocols"] and values["protocols"]["protocols"])),
         ("curves", "Curves", True),
+        ("calibration", "Calibration", "calibration" in metrics),
+        ("review", "Frames to review", "review" in metrics),
+        ("shortcuts", "Shortcut test", "shortcuts" in metrics),
         ("books", "Per book", bool(values["books"])),
         ("clips", "Per clip", bool(metrics["clips"]["table"])),
         ("mistakes", "Worst mistakes", True),
@@ -135,7 +139,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": _score, "percent": _percent, "count": _count}
+    environment.filters |= {"score": _score, "percent": _percent, "count": _count, "share": _share, "points": _points}
     return environment
 
 
@@ -148,6 +152,16 @@ def _score(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
+
+
+def _share(value: float | None) -> str:
+    """A percentage with one decimal: review bands are about few frames."""
+    return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
+
+
+def _points(value: float) -> str:
+    """Points of F1 lost, as a change: a loss is negative."""
+    return f"{-value:+.1f}" if round(value, 1) else "0.0"
 
 
 def _count(value: int) -> str:
@@ -298,7 +312,7 @@ def _rate_chart(epochs: list[Mapping[str, Any]], steps: Axis) -> list[Chart]:
     rates = [(row["epoch"], row["learning_rate"]) for row in epochs if row.get("learning_rate")]
     if len(rates) < 2:
         return []
-    chart = Chart("Learning rate", steps, axis_up_to("rate at the epoch's end", max(rate for _, rate in rates)))
+    chart = Chart("Learning rate at each epoch's end", steps, axis_up_to("", max(rate for _, rate in rates)))
     return [chart.line(*zip(*rates, strict=True), "one")]
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
@@ -86,6 +87,23 @@ def test_a_second_run_trains_nothing_and_gives_the_same_bytes(measured, packed, 
     params = load_params(tiny_params)
     benchmark_protocols(packed[0], out, model="cnn", params=params, wanted=["supplied"])
     assert (out / "cnn" / "protocols.json").read_bytes() == before
+
+
+def test_a_killed_run_goes_on_with_the_fold_that_it_was_killed_in(packed, tiny_params, tmp_path, monkeypatch):
+    params, real, begun = load_params(tiny_params), protocol_benchmark.training.train_network, []
+
+    def die_in_the_second(*args, checkpoints, **kwargs):
+        begun.append(checkpoints)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return real(*args, checkpoints=checkpoints, **kwargs)
+
+    monkeypatch.setattr(protocol_benchmark.training, "train_network", die_in_the_second)
+    for expected in (pytest.raises(KeyboardInterrupt), nullcontext()):
+        with expected:
+            benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, wanted=["clip-disjoint"])
+    assert len(begun) == 3
+    assert begun[1] == begun[2] != begun[0]
 
 
 @pytest.mark.parametrize("change", ["params", "frames", "code"])

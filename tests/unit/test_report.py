@@ -177,6 +177,30 @@ def test_the_worst_book_stands_first(tmp_path):
     assert text.index("a bad book") < text.index("good book")
 
 
+def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
+    val, test = predictions("val", 1), predictions("test", 2)
+    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
+    rest = {"n": 40, "error_rate": 0.05, "f1": 0.9, "precision": 0.9, "recall": 0.9}
+    ece = {"ece_before": 0.1, "ece_after": 0.05, "nll_before": 0.5, "nll_after": 0.4, "n": 72, "n_groups": 12}
+    row = {"f1": 0.6, "loss": 5.5, "turned": 7, "flagged": True}
+    result |= {"calibration": {"temperature": 1.7, "reason": "", "val": ece, "test": ece}}
+    result |= {"reliability_before": result["reliability"]}
+    result |= {"shortcuts": {"f1": 0.7, "max_loss": 2.0, "flagged": ["grey"], "changes": {"grey": row}}}
+    result |= {"review": {"low": 0.3, "high": 0.6, "error_rate": 0.02, "reached": {"flip": True}}}
+    result["review"] |= {
+        "val": {"frames": 9, "share": 0.1, "rest": rest},
+        "test": {"frames": 72, "share": 1, "rest": None},
+    }
+    page = {"predictions": test, "history": None, "thumbnails": {}, "context": {}}
+    report.write_report(tmp_path / "report.html", metrics=result, **page)
+    text = (tmp_path / "report.html").read_text()
+    names = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
+    assert names == ["curves", "calibration", "review", "shortcuts", "books", "clips", "mistakes"]
+    assert "1.700" in text
+    assert "-5.5" in text
+    assert "0.300 to 0.600" in text
+
+
 def test_report_warns_of_few_groups(tmp_path):
     assert "only 12 independent groups" in write(tmp_path)[0]
 
