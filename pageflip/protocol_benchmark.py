@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ def train_folds(todo: list[tuple[Fold, Path]], pack: np.ndarray, recipe: Recipe)
         title = f"{shown_name(fold.protocol)}, {fold.name}"
         progress.begin(f"[{number}/{len(missing)}] {title}")
         try:
-            facts = train_fold(fold, folder, pack, recipe, progress)
+            with redirect_stdout(sys.stderr):  # what training says must not stand in a JSON output
+                facts = train_fold(fold, folder, pack, recipe, progress)
         except PageflipError as error:
             error.message = f"{title}: {error.message}"
             error.args = (error.message,)

@@ -89,7 +89,7 @@ def write_report(
         "protocols_differ": bool(protocols) and protocols["data"]["digest"] != context.get("data_digest"),
         "clips": clips[:MAX_CLIP_ROWS],
         "hidden_clips": max(0, len(clips) - MAX_CLIP_ROWS),
-        "clip_chart": _clip_chart(metrics),
+        "clip_chart": _clip_chart(clips[:MAX_CLIP_ROWS]),
         "few": FEW_GROUPS,
         "books": books[:MAX_BOOK_ROWS],
         "hidden_books": max(0, len(books) - MAX_BOOK_ROWS),
@@ -270,9 +270,9 @@ def _histogram_chart(metrics: Mapping[str, Any], test: pd.DataFrame) -> Chart:
     return chart.line([threshold] * 2, [0, axis.high], "cut", f"threshold {threshold:.3f}")
 
 
-def _clip_chart(metrics: Mapping[str, Any]) -> Chart:
+def _clip_chart(clips: list[Mapping[str, Any]]) -> Chart:
     """A bar for each clip, the share of its frames that are called flip: notflip clips first, then flips."""
-    clips = sorted(metrics["clips"]["table"], key=lambda row: (row["target"], row["flip_share"], row["clip"]))
+    clips = sorted(clips, key=lambda row: (row["target"], row["flip_share"], row["clip"]))
     count = len(clips)
     chart = Chart("Frames called flip, clip by clip", axis_up_to("clips, in order", count, whole=True), Axis("share"))
     for place, clip in enumerate(clips):

@@ -12,10 +12,16 @@ MEASURED |= {"n_flip": 30, "n_groups": 12, "unit": "clip", "precision": 0.8, "re
 MEASURED |= {"seen": {"clip": 0.0, "book": None, "near_duplicate": 0.0}, "meaning": "New clips."}
 PROTOCOLS = {
     "data": {"frames": 60, "clips": 12, "books": 3, "digest": "d", "version": None},
-    "revision": "abc",
+    "revision": "0123456789abcdef" * 3 + "-dirty",
     "protocols": [
         MEASURED | {"name": "clip-disjoint", "leaky": False},
-        MEASURED | {"name": "supplied (leaky)", "leaky": True, "f1": 0.987, "folds": [FOLD | {"f1": None}]},
+        MEASURED
+        | {
+            "name": "supplied (leaky)",
+            "leaky": True,
+            "f1": 0.987,
+            "folds": [FOLD | {"f1": None, "name": "a_book_of_a_long_name_" * 4}],
+        },
     ],
     "refused": [{"name": "leave-one-book-out", "reason": "the book of 3 clips is unknown", "remedy": "write it."}],
 }

@@ -9,6 +9,7 @@ from browser.chromium import Chromium, Page, find_chromium
 from report_factory import PROTOCOLS, write
 
 PHONE, DESK = 360, 1280
+PAPER = 718  # CSS pixels of A4 between its margins
 WIDER_THAN_THE_PAGE = """[...document.querySelectorAll('body *')].filter(element =>
     element.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5
     && !element.closest('.scroll')).map(element => element.outerHTML.slice(0, 90))"""
@@ -48,12 +49,25 @@ def page(request: pytest.FixtureRequest, browser: Chromium, address: str) -> Pag
     return browser.open(address, width=request.param, mobile=request.param == PHONE)
 
 
-def test_nothing_is_wider_than_the_screen_light_dark_or_on_paper(page):
-    for view in ({"scheme": "light"}, {"scheme": "dark"}, {"medium": "print"}):
-        page.media(**view)
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
-        assert page.evaluate(WIDER_THAN_THE_PAGE) == [], view
+def test_nothing_is_wider_than_the_screen_light_or_dark(page):
+    for scheme in ("light", "dark"):
+        page.media(scheme=scheme)
+        fits_with_all_details_open(page)
     page.media()
+
+
+def test_nothing_is_wider_than_paper(browser, address):
+    page = browser.open(address, width=PAPER)
+    page.media(medium="print", scheme="dark")
+    fits_with_all_details_open(page)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def fits_with_all_details_open(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("document.querySelectorAll('details[open]').length") == 3
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(WIDER_THAN_THE_PAGE) == []
 
 
 def test_the_page_asks_for_nothing_but_itself_and_the_console_stays_empty(page, address):
