@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Find page flips in phone videos of books, and keep the model that finds them alive in production.",
 )
 RAW, PARAMS = Path("data/raw"), Path("params.yaml")
+PROTOCOLS_OUT = Path("reports/protocols")
 NAME_HELP = "The registered model (default: register.model_name of params.yaml)."
 MODEL_HELP = "`champion` (day-zero until there is one), `day-zero`, a version or alias, or the path of an .onnx file."
 
@@ -213,6 +214,46 @@ def evaluate(
         _print_rows([scalars | result["confusion"]], output)
     else:
         _print_evaluation(result)
+
+
+@app.command("benchmark-protocols")
+def benchmark_protocols(
+    data: Annotated[Path, typer.Option(help="A labelled folder in the archive's layout, with books.csv.")] = RAW,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="Which, by name; several times for several (default: protocols.run).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network (default: the first of train.models).")] = None,
+    out: Annotated[Path, typer.Option(help="Where results and finished folds are kept.")] = PROTOCOLS_OUT,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of those of the params.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, max=50, help="Of clip-disjoint, instead of protocols.folds.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The params file.")] = PARAMS,
+    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+) -> None:
+    """Train and test a network under each protocol, from honest to leaky; finished folds are not trained again."""
+    import logging
+
+    from pageflip.params import load_params
+    from pageflip.protocol_benchmark import RESULT_FILE, TABLE_FILE
+    from pageflip.protocol_benchmark import benchmark_protocols as measure
+    from pageflip.protocol_tables import NOTES, as_table
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    settings = load_params(params)
+    if folds is not None:
+        changed = settings.protocols.model_copy(update={"folds": folds})
+        settings = settings.model_copy(update={"protocols": changed})
+    network = model or settings.train.models[0]
+    wanted = protocol or settings.protocols.run
+    result = measure(data, out, model=network, params=settings, wanted=wanted, epochs=epochs)
+    if output is Format.JSON:
+        print(json.dumps(result, indent=2))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(as_table(result))
+    console.print(NOTES, soft_wrap=True)
+    print(f"{out / network / RESULT_FILE} and {TABLE_FILE} beside it")
 
 
 def _print_evaluation(result: dict) -> None:

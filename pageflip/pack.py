@@ -87,6 +87,12 @@ def open_pack(folder: Path) -> tuple[np.memmap, pd.DataFrame]:
     return frames, index
 
 
+def data_digest(index: pd.DataFrame) -> str:
+    """What tells frames from others, whatever size they were packed at: a SHA-256 of paths, contents and books."""
+    table = index[["path", "sha256", "book"]].sort_values("path")
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+
+
 def _decode_all(raw: Path, frames: list[FrameFile], pack: Path, workers: int) -> Iterator[dict]:
     chunks = [
         (start, [frame.path for frame in frames[start : start + CHUNK]]) for start in range(0, len(frames), CHUNK)

@@ -17,6 +17,7 @@ Count = Annotated[int, Field(ge=1)]
 Model = TypeVar("Model", bound=BaseModel)
 NetworkName = Literal["cnn", "efficientnet_lite0", "mobilenet_v2", "resnet18"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and scikit-learn refuse others
+PROTOCOLS = ("clip-disjoint", "leave-one-book-out", "later-frames", "supplied")
 
 
 class _Section(BaseModel):
@@ -286,6 +287,20 @@ class ScoreUploads(_Section):
     uploads_per_shard: Count
 
 
+class Protocols(_Section):
+    """What `pageflip benchmark-protocols` measures; all else is as in `split`, `train` and `evaluate`.
+
+    `folds` is for clip-disjoint; each of `seeds` is one more round of all folds. `val_share` of the frames
+    that are not tested choose epoch and threshold. `later_frames` are shares of each clip's frames, in order of time.
+    """
+
+    run: Annotated[tuple[Literal[PROTOCOLS], ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2, le=50)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    val_share: Annotated[float, Field(ge=0.05, le=0.5)]
+    later_frames: Shares
+
+
 class DayZero(_Section):
     """The model that is there before any labels: what is drawn for it, and how it is trained (`make day-zero`).
 
@@ -319,6 +334,7 @@ class Params(_Section):
     register_: Annotated[Register, Field(alias="register")]
     promote: Promote
     score_uploads: ScoreUploads
+    protocols: Protocols
     day_zero: DayZero
 
 

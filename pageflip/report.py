@@ -1,11 +1,12 @@
 """The evaluation as one self-contained HTML page, and its curves in the form that `dvc plots` reads.
 
-The page asks for nothing from outside: style and charts are inline, thumbnails are data URIs. The same input gives the
-same bytes: no date is written. Every value is escaped by the template.
+The page asks for nothing from outside: style and charts are inline, pictures are data URIs. It weighs at most 4 MB:
+pictures share PICTURE_BYTES, and tables are cut. The same input gives the same bytes: no date is written. Every value
+is escaped by the templates. Each part of the page is a template of its own, `evaluation_NAME.html.j2`.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pageflip.activation_maps import AGAINST, FOR, overlay
 from pageflip.charts import Axis, Chart, axis_up_to
 from pageflip.files import write_json, write_text
 from pageflip.frames import LABELS
 from pageflip.metrics import SUPPLIED_NAME
 
-MAX_CLIP_ROWS = 200
+MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
 FEW_GROUPS = 20
 HISTOGRAM_BINS = 20
 JPEG_QUALITY = 85
+PICTURE_BYTES = 3_000_000  # of all pictures together, as text
+LONGEST_SIDE = 384  # pixels of a picture
+LEAST_CLIP_BAR = 0.012  # a clip of which no frame is called flip is seen all the same
 _MEANING = {
     "clip-disjoint": "No clip of the test set was seen in training, but other clips of the same books may have been: "
     "on a book that the model has never seen, expect less.",
@@ -50,6 +55,8 @@ def write_report(
     history: Mapping[str, Any] | None,
     thumbnails: Mapping[int, np.ndarray],
     context: Mapping[str, Any],
+    maps: Mapping[int, np.ndarray] | None = None,
+    protocols: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report to `path`, through a temporary file beside it.
 
@@ -58,26 +65,59 @@ def write_report(
         predictions: the table of predictions; the rows of part `test` are shown.
         history: the training's {"epochs": [...], "best_epoch": n}, or None.
         thumbnails: row -> uint8 [H, W, 3], the mistakes to show, in this order.
-        context: "model", the network's name, and "facts", {section: {name: value}}.
+        context: "model", the network's name; "facts", {section: {name: value}}; optionally "parts", a list of
+            {part, frames, flips, clips, groups, books}; "data_digest", of the frames, to be held against `protocols`.
+        maps: row -> float [h, w], the evidence in the pictures (see `pageflip.activation_maps`).
+        protocols: the content of protocols.json (see `pageflip.protocol_benchmark`).
     """
     test = predictions[predictions["part"] == "test"]
-    page = _environment().get_template("evaluation.html.j2")
     clips = sorted(metrics["clips"]["table"], key=lambda row: (row["correct"], -row["errors"] / row["n"], row["clip"]))
-    text = page.render(
-        m=metrics,
-        model=context.get("model", ""),
-        facts=_facts(context.get("facts", {})),
-        leaky=metrics["protocol"] == SUPPLIED_NAME,
-        meaning=_MEANING.get(metrics["protocol"], ""),
-        sentence=_sentence(metrics),
-        cautions=_cautions(metrics),
-        charts=_charts(metrics, test),
-        training=_training_charts(history),
-        clips=clips[:MAX_CLIP_ROWS],
-        hidden_clips=max(0, len(clips) - MAX_CLIP_ROWS),
-        mistakes=_mistakes(test, thumbnails),
-    )
-    write_text(path, text)
+    books = sorted(metrics["books"], key=lambda row: (row["f1"] is None, row["f1"], row["book"]))
+    mistakes = list(_mistakes(test, thumbnails, maps or {}))
+    values = {
+        "m": metrics,
+        "model": context.get("model", ""),
+        "facts": _facts(context.get("facts", {})),
+        "parts_table": context.get("parts", []),
+        "leaky": metrics["protocol"] == SUPPLIED_NAME,
+        "meaning": _MEANING.get(metrics["protocol"], ""),
+        "sentence": _sentence(metrics),
+        "cautions": _cautions(metrics),
+        "charts": _charts(metrics, test),
+        "training": _training_charts(history),
+        "protocols": protocols,
+        "protocols_differ": bool(protocols) and protocols["data"]["digest"] != context.get("data_digest"),
+        "clips": clips[:MAX_CLIP_ROWS],
+        "hidden_clips": max(0, len(clips) - MAX_CLIP_ROWS),
+        "clip_chart": _clip_chart(clips[:MAX_CLIP_ROWS]),
+        "few": FEW_GROUPS,
+        "books": books[:MAX_BOOK_ROWS],
+        "hidden_books": max(0, len(books) - MAX_BOOK_ROWS),
+        "mistakes": mistakes,
+        "hidden_mistakes": len(thumbnails) - len(mistakes),
+        "mapped": any(one["map_uri"] for one in mistakes),
+        "for": FOR,
+        "against": AGAINST,
+    }
+    write_text(path, _environment().get_template("evaluation.html.j2").render(values, parts=_parts(values)))
+
+
+def _parts(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The parts of the page that have something to show, in order: name (of the template and the anchor) and title."""
+    metrics = values["m"]
+    shown = [
+        ("protocols", "Protocols", bool(values["protocols"] and values["protocols"]["protocols"])),
+        ("curves", "Curves", True),
+        ("calibration", "Calibration", "calibration" in metrics),
+        ("review", "Frames to review", "review" in metrics),
+        ("shortcuts", "Shortcut test", "shortcuts" in metrics),
+        ("books", "Per book", bool(values["books"])),
+        ("clips", "Per clip", bool(metrics["clips"]["table"])),
+        ("mistakes", "Worst mistakes", True),
+        ("training", "Training", bool(values["training"])),
+        ("card", "Data and model card", bool(values["facts"])),
+    ]
+    return [{"name": name, "title": title} for name, title, there in shown if there]
 
 
 def write_plots(folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -99,7 +139,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": _score, "percent": _percent, "count": _count}
+    environment.filters |= {"score": _score, "percent": _percent, "count": _count, "share": _share, "points": _points}
     return environment
 
 
@@ -112,6 +152,16 @@ def _score(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
+
+
+def _share(value: float | None) -> str:
+    """A percentage with one decimal: review bands are about few frames."""
+    return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
+
+
+def _points(value: float) -> str:
+    """Points of F1 lost, as a change: a loss is negative."""
+    return f"{-value:+.1f}" if round(value, 1) else "0.0"
 
 
 def _count(value: int) -> str:
@@ -220,6 +270,22 @@ def _histogram_chart(metrics: Mapping[str, Any], test: pd.DataFrame) -> Chart:
     return chart.line([threshold] * 2, [0, axis.high], "cut", f"threshold {threshold:.3f}")
 
 
+def _clip_chart(clips: list[Mapping[str, Any]]) -> Chart:
+    """A bar for each clip, the share of its frames that are called flip: notflip clips first, then flips."""
+    clips = sorted(clips, key=lambda row: (row["target"], row["flip_share"], row["clip"]))
+    count = len(clips)
+    chart = Chart("Frames called flip, clip by clip", axis_up_to("clips, in order", count, whole=True), Axis("share"))
+    for place, clip in enumerate(clips):
+        style = ("two", "one")[clip["target"]] if clip["correct"] else "mark"
+        top = max(clip["flip_share"], LEAST_CLIP_BAR)
+        note = f"{clip['clip']}: {clip['n'] - clip['errors']} of {clip['n']} frames right"
+        chart.bar(place + 0.08, place + 0.92, 0, top, style, note)
+    chart.line([0, chart.x.high], [0.5, 0.5], "guide", "called flip from here on")
+    for style, name in (("two dot", LABELS[0]), ("one dot", LABELS[1]), ("mark dot", "judged wrong")):
+        chart.name(style, name)
+    return chart
+
+
 def _training_charts(history: Mapping[str, Any] | None) -> list[Chart]:
     history = history or {}
     epochs = history.get("epochs", [])
@@ -239,21 +305,43 @@ def _training_charts(history: Mapping[str, Any] | None) -> list[Chart]:
     score.line(*zip(*series["val_f1"], strict=True), "one", "validation")
     for epoch, value in [point for point in series["val_f1"] if point[0] == history.get("best_epoch")]:
         score.dot(epoch, value, "mark", f"best: epoch {epoch}, F1 {value:.3f}").name("mark dot", f"epoch {epoch}, kept")
-    return [loss, score]
+    return [loss, score, *_rate_chart(epochs, steps)]
 
 
-def _mistakes(test: pd.DataFrame, thumbnails: Mapping[int, np.ndarray]) -> list[dict[str, Any]]:
+def _rate_chart(epochs: list[Mapping[str, Any]], steps: Axis) -> list[Chart]:
+    rates = [(row["epoch"], row["learning_rate"]) for row in epochs if row.get("learning_rate")]
+    if len(rates) < 2:
+        return []
+    chart = Chart("Learning rate at each epoch's end", steps, axis_up_to("", max(rate for _, rate in rates)))
+    return [chart.line(*zip(*rates, strict=True), "one")]
+
+
+def _mistakes(
+    test: pd.DataFrame, thumbnails: Mapping[int, np.ndarray], maps: Mapping[int, np.ndarray]
+) -> Iterator[dict[str, Any]]:
+    """What to show of each mistake, as long as the pictures fit on the page."""
     rows = test.drop_duplicates("row").set_index("row")
-    return [
-        {
-            "uri": _data_uri(pixels),
-            "height": pixels.shape[0],
-            "width": pixels.shape[1],
+    left = PICTURE_BYTES
+    for row, pixels in thumbnails.items():
+        picture = _shrunk(pixels)
+        uris = [_data_uri(picture)] + ([_data_uri(overlay(picture, maps[row]))] if row in maps else [])
+        left -= sum(map(len, uris))
+        if left < 0:
+            return
+        yield {
+            "uri": uris[0],
+            "map_uri": uris[1] if len(uris) > 1 else "",
+            "height": picture.shape[0],
+            "width": picture.shape[1],
             **{name: rows.at[row, name] for name in ("label", "clip", "frame")},
             "probability": float(rows.at[row, "probability"]),
         }
-        for row, pixels in thumbnails.items()
-    ]
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))  # leaves smaller ones alone
+    return np.asarray(picture)
 
 
 def _data_uri(pixels: np.ndarray) -> str:

@@ -143,15 +143,23 @@ def _distances(hashes: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
 
 def _grouped_parts(table: pd.DataFrame, shares: Shares, seed: int) -> np.ndarray:
     parts = np.full(len(table), "train", dtype=object)
-    test = _draw(table, shares.test, seed, "test")
+    test = draw_groups(table, shares.test, seed, "test")
     rest = np.flatnonzero(~test)
-    val = _draw(table.iloc[rest], shares.val / (1 - shares.test), seed, "val")
+    val = draw_groups(table.iloc[rest], shares.val / (1 - shares.test), seed, "val")
     parts[test], parts[rest[val]] = "test", "val"
     return parts
 
 
-def _draw(table: pd.DataFrame, share: float, seed: int, part: str) -> np.ndarray:
-    """Mark about `share` of the rows, in whole groups and stratified by label: a boolean mask [N]."""
+def draw_groups(table: pd.DataFrame, share: float, seed: int, part: str) -> np.ndarray:
+    """Mark about `share` of the rows, in whole groups and stratified by label: a boolean mask [N].
+
+    Args:
+        table: has the columns label and group.
+        part: what is drawn, for the message.
+
+    Raises:
+        DataError: there are too few groups.
+    """
     fraction = Fraction(share).limit_denominator(MOST_FOLDS)
     joined, folds = fraction.numerator, fraction.denominator
     per_label = table.groupby("label")["group"].nunique()

@@ -15,20 +15,22 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import registry
+from pageflip import day_zero, registry
+from pageflip.activation_maps import activation_maps
 from pageflip.console import run_main
 from pageflip.errors import DataError
 from pageflip.files import folder_in_one_piece, write_json
 from pageflip.metrics import evaluate_predictions, flat_numbers, worst_mistakes
-from pageflip.networks import load_network, predict_rows, read_config
-from pageflip.pack import open_pack
+from pageflip.networks import INITIAL, load_network, predict_rows, read_config
+from pageflip.pack import data_digest, open_pack
 from pageflip.params import load_params
 from pageflip.report import write_plots, write_report
 from pageflip.splitting import part_rows, read_assignment
-from pageflip.versions import data_version, git_revision
+from pageflip.versions import data_version, environment, git_revision
 
 FRAME_KEY = ["label", "video", "frame"]
 PARTS = ("val", "test")
+PROTOCOLS = Path("reports/protocols")
 
 
 def main() -> None:
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--split", type=Path, required=True, help="folder of the assignment")
     parser.add_argument("--models", type=Path, required=True, help="folder of the trained model")
     parser.add_argument("--out", type=Path, required=True, help="folder of the metrics, plots and report")
+    parser.add_argument("--protocols", type=Path, default=PROTOCOLS, help="what `pageflip benchmark-protocols` wrote")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
     params = load_params(args.params)
@@ -48,6 +51,7 @@ def main() -> None:
         split=args.split,
         models=args.models,
         out=args.out,
+        protocols=args.protocols,
         protocol=params.split.protocol,
         unit=params.split.unit,
         bootstrap_samples=params.evaluate.bootstrap_samples,
@@ -63,6 +67,7 @@ def evaluate(
     split: Path,
     models: Path,
     out: Path,
+    protocols: Path = PROTOCOLS,
     protocol: str,
     unit: str,
     bootstrap_samples: int,
@@ -78,13 +83,15 @@ def evaluate(
     assignment = read_assignment(split)
     check_split_of_frames(assignment, index, split)
     config = read_config(models)
-    predictions = predict_parts(load_network(models), pack, assignment)
+    network = load_network(models)
+    predictions = predict_parts(network, pack, assignment)
     val, test = (predictions[predictions["part"] == part] for part in PARTS)
     metrics = evaluate_predictions(
         val, test, bootstrap_samples=bootstrap_samples, seed=seed, protocol=protocol, unit=unit
     )
     metrics |= {"model": model, "weights_sha256": config["weights_sha256"]}
-    worst = worst_mistakes(test, metrics["threshold"], mistakes)["row"]
+    worst = worst_mistakes(test, metrics["threshold"], mistakes)["row"].to_numpy()
+    thumbnails = {int(row): pack[row] for row in worst}
     with folder_in_one_piece(out) as folder:
         write_json(folder / "metrics.json", {name: value for name, value in metrics.items() if name != "curves"})
         predictions.to_parquet(folder / "predictions.parquet", index=False)
@@ -94,8 +101,15 @@ def evaluate(
             metrics=metrics,
             predictions=predictions,
             history=_read_json(models / "history.json"),
-            thumbnails={int(row): pack[row] for row in worst},
-            context={"model": model, "facts": gather_facts(assignment, config, frames, split)},
+            thumbnails=thumbnails,
+            maps=map_evidence(network, thumbnails),
+            protocols=_read_json(protocols / model / "protocols.json"),
+            context={
+                "model": model,
+                "facts": gather_facts(assignment, config, frames, split),
+                "parts": count_parts(assignment),
+                "data_digest": data_digest(index),
+            },
         )
         numbers = flat_numbers({name: value for name, value in metrics.items() if name != "val"})
         registry.log_evaluation(weights_sha256=config["weights_sha256"], metrics=numbers, folder=folder)
@@ -130,21 +144,54 @@ def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> p
     return pd.concat(tables, ignore_index=True)
 
 
+def map_evidence(network: Any, pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """What the network found in each picture (see `pageflip.activation_maps`); empty where that is not known."""
+    maps = activation_maps(network, np.stack(list(pictures.values()))) if pictures else None
+    return {} if maps is None else dict(zip(pictures, maps, strict=True))
+
+
+def count_parts(assignment: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each part of the split its frames, flips, clips, groups and (known) books."""
+    order = ("train", "val", "test", "unused")
+    return [
+        {
+            "part": part,
+            "frames": len(table),
+            "flips": int((table["label"] == "flip").sum()),
+            **{f"{name}s": int(table[name].nunique()) for name in ("clip", "group", "book")},
+        }
+        for part, table in sorted(assignment.groupby("part"), key=lambda entry: order.index(entry[0]))
+    ]
+
+
 def gather_facts(
     assignment: pd.DataFrame, config: Mapping[str, Any], frames: Path, split: Path
 ) -> dict[str, dict[str, Any]]:
-    """What the report tells of data, split and model: {section: {name: value}}."""
-    counts = {
-        f"{part}: frames, flips, groups": (len(table), int((table["label"] == "flip").sum()), table["group"].nunique())
-        for part, table in assignment.groupby("part")
-    }
+    """What the report tells of data, split, model, training, environment and licences: {section: {name: value}}."""
     leaks = {name: value for name, value in _read_json(split / "leaks.json").items() if not isinstance(value, Mapping)}
     first = {"git revision": git_revision(), **{name: config.get(name) for name in ("network", "weights_sha256")}}
+    rest = _plain({name: value for name, value in config.items() if name not in first})
+    training = {name: value for name, value in rest.items() if name.startswith(("fit.", "augment."))}
     return {
         "Data": {"data version": data_version(), **_plain(_read_json(frames / "pack.json"))},
-        "Split": {**counts, **_plain(leaks)},
-        "Model": first | _plain({name: value for name, value in config.items() if name not in first}),
+        "Split": _plain(leaks),
+        "Model": first | {name: value for name, value in rest.items() if name not in training},
+        "Training": training,
+        "Environment": environment(),
+        "Licences": licences(config.get("settings", {}).get(INITIAL, "none")),
     }
+
+
+def licences(initial: str) -> dict[str, str]:
+    """Whose terms hold for the frames, the code, and the weights that the training began from."""
+    terms = {"frames": "those of their owner; this page shows some", "code": "Apache-2.0"}
+    if initial == "none":
+        return terms | {"initial weights": "none, trained from scratch"}
+    if initial == day_zero.NAME:
+        return terms | {
+            f"initial weights ({initial}), {of}": text for of, text in day_zero.read_card()["licences"].items()
+        }
+    return terms | {"initial weights": f"{initial}: see where they come from"}
 
 
 def print_summary(metrics: Mapping[str, Any], out: Path) -> None:

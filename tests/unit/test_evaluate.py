@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pageflip.errors import DataError
-from tasks.evaluate import check_split_of_frames, gather_facts, predict_parts
+from tasks.evaluate import check_split_of_frames, count_parts, gather_facts, licences, predict_parts
 
 
 def make_index(frames=8):
@@ -63,8 +63,20 @@ def test_facts_tell_of_data_split_and_model(tmp_path):
     config = {"fit": {"epochs": 3}, "network": "cnn", "weights_sha256": "ab" * 32}
     facts = gather_facts(make_assignment(make_index()), config, tmp_path, tmp_path)
     assert facts["Data"]["frames"] == 8
-    assert facts["Split"]["test: frames, flips, groups"] == (3, 1, 2)
     assert facts["Split"]["seed"] == 7
     assert "distances" not in facts["Split"]
     assert facts["Model"]["weights_sha256"] == "ab" * 32
-    assert facts["Model"]["fit.epochs"] == 3
+    assert facts["Training"] == {"fit.epochs": 3}
+    assert facts["Environment"]["torch"] == torch.__version__.split("+")[0]
+    assert facts["Licences"]["initial weights"] == "none, trained from scratch"
+
+
+def test_the_licences_of_the_weights_that_a_training_began_from_are_told():
+    assert "Apache-2.0" in licences("day-zero")["initial weights (day-zero), imagenet"]
+    assert licences("s3://bucket/start.safetensors")["initial weights"].startswith("s3://bucket/start.safetensors")
+
+
+def test_parts_are_counted_in_their_order():
+    counted = count_parts(make_assignment(make_index()))
+    assert [row["part"] for row in counted] == ["train", "val", "test", "unused"]
+    assert counted[2] == {"part": "test", "frames": 3, "flips": 1, "clips": 2, "groups": 2, "books": 0}

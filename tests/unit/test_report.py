@@ -8,57 +8,20 @@ from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from pageflip import metrics, report
 from pageflip.charts import Axis, Chart, axis_up_to
+from report_factory import PROTOCOLS, predictions, write
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
-HISTORY = {
-    "epochs": [
-        {"epoch": 0, "train_loss": 0.7, "val_loss": 0.69, "val_f1": 0.5},
-        {"epoch": 1, "train_loss": 0.4, "val_loss": 0.5, "val_f1": 0.8},
-    ],
-    "best_epoch": 1,
-}
-
-
-def predictions(part, seed, clips=12, book="first"):
-    generator = np.random.default_rng(seed)
-    rows = []
-    for clip in range(clips):
-        for frame in range(6):
-            target = clip % 2
-            name = f"{('notflip', 'flip')[target]}/{part}{clip}"
-            probability = float(np.clip(generator.normal(0.4 + 0.2 * target, 0.2), 0, 1))
-            rows.append(
-                (len(rows), name.split("/")[0], f"{part}{clip}", frame, name, book, name, part, target, probability)
-            )
-    columns = ["row", "label", "video", "frame", "clip", "book", "group", "part", "target", "probability"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def write(folder, *, change=lambda test: test, protocol="grouped", history=HISTORY, facts=None, name="report.html"):
-    val, test = predictions("val", 1), change(predictions("test", 2))
-    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
-    worst = metrics.worst_mistakes(test, result["threshold"], 5)["row"]
-    report.write_report(
-        folder / name,
-        metrics=result,
-        predictions=pd.concat([val, test]),
-        history=history,
-        thumbnails={int(row): np.full((16, 9, 3), int(row) % 256, np.uint8) for row in worst},
-        context={"model": "cnn", "facts": facts or {"Data": {"data version": "abc123", "frames": 72}}},
-    )
-    return (folder / name).read_text(encoding="utf-8"), result
 
 
 class Page(HTMLParser):
     """Collects the elements, and fails on one that is closed out of turn."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "input"})
 
     def __init__(self, text):
         super().__init__()
@@ -85,7 +48,8 @@ def test_report_asks_for_nothing_from_outside(tmp_path):
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
     for _, attributes in page.elements:
-        assert not {"href", "srcset", "xlink:href", "action", "background"} & set(attributes)
+        assert not {"srcset", "xlink:href", "action", "background"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")
         assert attributes.get("src", "data:").startswith("data:")
 
 
@@ -143,12 +107,98 @@ def test_report_of_one_class_without_books_or_history_still_stands(tmp_path):
     assert "All test frames are flip" in text
     assert "Per book" not in text
     assert "Training</h2>" not in text
+    assert "#training" not in text
 
 
 def test_report_of_a_perfect_model_shows_no_mistake(tmp_path):
     text, _ = write(tmp_path, change=lambda test: test.assign(probability=test["target"].astype(float)))
     assert "No mistake is shown" in text
     assert "1.000" in text
+
+
+def test_report_shows_the_protocols_where_they_were_measured(tmp_path):
+    text, _ = write(tmp_path, protocols=PROTOCOLS)
+    Page(text)
+    assert 'id="protocols"' in text
+    assert "0.810" in text
+    assert "0.700 to 0.910" in text
+    assert text.count("supplied") == text.count("supplied (leaky)")
+    assert 'class="isleaky"' in text
+    assert "leave-one-book-out was not measured: the book of 3 clips is unknown" in text
+    assert "measured on other frames" not in text
+    assert "protocols" not in re.sub(r"<style>.*</style>", "", write(tmp_path)[0], flags=re.DOTALL)
+
+
+def test_report_says_so_when_the_protocols_were_measured_on_other_frames(tmp_path):
+    text, _ = write(tmp_path, protocols=PROTOCOLS | {"data": PROTOCOLS["data"] | {"digest": "another"}})
+    assert "measured on other frames" in text
+
+
+def test_every_anchor_leads_to_a_part_of_the_page(tmp_path):
+    elements = Page(write(tmp_path, protocols=PROTOCOLS)[0]).elements
+    targets = [attributes["href"] for _, attributes in elements if "href" in attributes]
+    names = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert {f"#{name}" for name in names} >= set(targets)
+    assert len(targets) == 7
+    assert len(set(names)) == len(names)
+
+
+def test_mistakes_are_shown_with_what_the_network_found_in_them(tmp_path):
+    evidence = {row: np.linspace(-1, 1, 12).reshape(4, 3) for row in range(72)}
+    images = [attributes for tag, attributes in Page(write(tmp_path, maps=evidence)[0]).elements if tag == "img"]
+    assert len(images) == 10
+    assert images[1]["alt"].startswith("evidence in frame")
+    with Image.open(BytesIO(base64.b64decode(images[1]["src"].split(",", 1)[1]))) as picture:
+        assert picture.size == (9, 16)
+        red, _, blue = picture.getpixel((8, 15))
+        assert red > blue
+
+
+def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PICTURE_BYTES", 2000)
+    text, _ = write(tmp_path)
+    shown = text.count("<img")
+    assert 0 < shown < 5
+    assert f"{5 - shown} more pictures would make this page too large" in text
+
+
+def test_large_frames_are_shown_smaller():
+    assert report._shrunk(np.zeros((1920, 1080, 3), np.uint8)).shape == (384, 216, 3)
+    assert report._shrunk(np.zeros((192, 108, 3), np.uint8)).shape == (192, 108, 3)
+
+
+def test_the_worst_book_stands_first(tmp_path):
+    def by_frame(test):
+        return test.assign(book=np.where(test["frame"] < 3, "good book", "a bad book")).assign(
+            probability=np.where(test["frame"] < 3, test["target"], 1 - test["target"]).astype(float)
+        )
+
+    text, _ = write(tmp_path, change=by_frame)
+    assert text.index("a bad book") < text.index("good book")
+
+
+def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
+    val, test = predictions("val", 1), predictions("test", 2)
+    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
+    rest = {"n": 40, "error_rate": 0.05, "f1": 0.9, "precision": 0.9, "recall": 0.9}
+    ece = {"ece_before": 0.1, "ece_after": 0.05, "nll_before": 0.5, "nll_after": 0.4, "n": 72, "n_groups": 12}
+    row = {"f1": 0.6, "loss": 5.5, "turned": 7, "flagged": True}
+    result |= {"calibration": {"temperature": 1.7, "reason": "", "val": ece, "test": ece}}
+    result |= {"reliability_before": result["reliability"]}
+    result |= {"shortcuts": {"f1": 0.7, "max_loss": 2.0, "flagged": ["grey"], "changes": {"grey": row}}}
+    result |= {"review": {"low": 0.3, "high": 0.6, "error_rate": 0.02, "reached": {"flip": True}}}
+    result["review"] |= {
+        "val": {"frames": 9, "share": 0.1, "rest": rest},
+        "test": {"frames": 72, "share": 1, "rest": None},
+    }
+    page = {"predictions": test, "history": None, "thumbnails": {}, "context": {}}
+    report.write_report(tmp_path / "report.html", metrics=result, **page)
+    text = (tmp_path / "report.html").read_text()
+    names = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
+    assert names == ["curves", "calibration", "review", "shortcuts", "books", "clips", "mistakes"]
+    assert "1.700" in text
+    assert "-5.5" in text
+    assert "0.300 to 0.600" in text
 
 
 def test_report_warns_of_few_groups(tmp_path):

@@ -80,8 +80,9 @@ def test_promote_depends_on_all_its_parameters_but_on_who_approves():
     assert listed == {f"promote.{key}" for key in Promote.model_fields if key != "approval"}
 
 
-def test_evaluation_depends_on_its_template():
-    assert "pageflip/templates/evaluation.html.j2" in STAGES["evaluate"]["deps"]
+def test_evaluation_depends_on_its_templates():
+    templates = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/templates/evaluation*.j2")}
+    assert templates == {dep for dep in STAGES["evaluate"]["deps"] if dep.endswith(".j2")}
 
 
 def test_each_exemption_is_a_module_that_exists():

@@ -1,0 +1,210 @@
+"""Four ways to deal the same frames to training and test, from honest to leaky, as folds.
+
+- clip-disjoint: k folds of whole groups of clips (see `pageflip.splitting`); other clips of a book may be trained on.
+- leave-one-book-out: each book is tested by a network that saw no frame of it, nor of a clip that shares a
+  near-duplicate frame with it; validation books are kept apart from training books too.
+- later-frames: of every clip the earlier frames train, the next choose, the last judge. Many notebooks call this a
+  time split; every clip stands on both sides.
+- supplied (leaky): the archive's own folders, in which frames of one clip stand on both sides, neighbour by neighbour.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pageflip.errors import ConfigError, DataError
+from pageflip.frames import LABELS
+from pageflip.metrics import SUPPLIED_NAME
+from pageflip.params import PROTOCOLS, Protocols, Shares
+from pageflip.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
+
+CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS
+MEANING = {
+    CLIP: "No test clip was trained on, other clips of its book may have been: new clips of known books.",
+    BOOK: "No frame of the tested book was trained on: what to expect on a new book.",
+    LATER: "Each clip's earlier frames were trained on: the same clip a moment later, not new clips.",
+    SUPPLIED: "The archive's own folders: frames of the tested clips were trained on, neighbour by neighbour. It "
+    "measures memory, not skill.",
+}
+GROUP_OF = {CLIP: "clip group", BOOK: "book", LATER: "clip", SUPPLIED: "clip"}  # what the interval draws
+DISJOINT_BY = {CLIP: ("group", "clip"), BOOK: ("book", "group", "clip"), LATER: (), SUPPLIED: ()}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training and its test: the protocol, the fold's name, the seed, and one row per frame.
+
+    `assignment` has the columns of `pageflip.splitting.assign_parts`; `group` is what the interval draws.
+    """
+
+    protocol: str
+    name: str
+    seed: int
+    assignment: pd.DataFrame
+
+
+def shown_name(protocol: str) -> str:
+    """The protocol's name as results have to carry it: the supplied folders are always said to be leaky."""
+    return SUPPLIED_NAME if protocol == SUPPLIED else protocol
+
+
+def make_folds(protocol: str, index: pd.DataFrame, params: Protocols, near_duplicate_bits: int) -> list[Fold]:
+    """All folds of a protocol over the frames of a pack's index.
+
+    Raises:
+        ConfigError: there is no such protocol.
+        DataError: these frames do not allow it (no books, too few clips); the message says why.
+    """
+    makers: dict[str, Callable[..., Iterator[Fold]]] = {
+        CLIP: _clip_disjoint,
+        BOOK: _leave_one_book_out,
+        LATER: _later_frames,
+        SUPPLIED: _supplied,
+    }
+    if protocol not in makers:
+        raise ConfigError(f"there is no protocol {protocol!r}", f"known are {', '.join(makers)}.")
+    folds = [fold for seed in params.seeds for fold in makers[protocol](index, params, near_duplicate_bits, seed)]
+    for fold in folds:
+        check_fold(fold)
+    return folds
+
+
+def check_fold(fold: Fold) -> None:
+    """Refuse a fold that cannot be trained, or that breaks what its protocol promises.
+
+    Raises:
+        DataError: train or val lacks a label, test is empty, or what the protocol keeps apart stands on two sides.
+    """
+    used = fold.assignment[fold.assignment["part"] != UNUSED]
+    for part in ("train", "val"):
+        missing = set(LABELS) - set(used.loc[used["part"] == part, "label"])
+        if missing:
+            raise DataError(
+                f"{shown_name(fold.protocol)}, {fold.name}: the part {part} holds no {sorted(missing)[0]} frames",
+                "add clips of that label, or change the section `protocols` of the params (folds, seeds, val_share).",
+            )
+    if not (used["part"] == "test").any():
+        raise DataError(f"{shown_name(fold.protocol)}, {fold.name}: no frame is left to test", "add frames.")
+    for column in DISJOINT_BY[fold.protocol]:
+        sides = used.groupby(column)["part"].nunique()
+        if (sides > 1).any():
+            raise DataError(
+                f"{fold.protocol}, {fold.name}: the {column} {sides.index[sides > 1][0]} stands on two sides",
+                "the folds are not to be used; report this as a fault of pageflip.",
+            )
+
+
+def seen_in_training(fold: Fold, index: pd.DataFrame, near_duplicate_bits: int) -> dict[str, float | None]:
+    """Shares of the fold's test frames whose `clip`, `book` (None without books) or `near_duplicate` was trained on.
+
+    "Trained on" is train and val together: val chooses the epoch and the threshold.
+    """
+    used = fold.assignment[fold.assignment["part"] != UNUSED]
+    test, others = used[used["part"] == "test"], used[used["part"] != "test"]
+    known = test["book"].dropna()
+    distances = leak_report(index, fold.assignment, near_duplicate_bits)["nearest_distance"]["test"]["histogram"]
+    near = sum(count for bits, count in distances.items() if int(bits) <= near_duplicate_bits)
+    return {
+        "clip": float(test["clip"].isin(set(others["clip"])).mean()),
+        "book": float(known.isin(set(others["book"].dropna())).mean()) if len(known) else None,
+        "near_duplicate": near / len(test),
+    }
+
+
+def _table(index: pd.DataFrame) -> pd.DataFrame:
+    table = index[["label", "video", "frame", "clip", "book"]].copy()
+    table.insert(0, "row", np.arange(len(index)))
+    return table.assign(part=UNUSED)
+
+
+def _deal(table: pd.DataFrame, test: np.ndarray, rest: np.ndarray, share: float, seed: int) -> pd.DataFrame:
+    """Put rows `test` to test, and of the rows `rest` about `share` to val in whole groups, the others to train."""
+    table = table.copy()
+    part = table.columns.get_loc("part")
+    table.iloc[test, part] = "test"
+    left = table.iloc[rest]
+    fewest = min(left.groupby("label")["group"].nunique(), default=1)
+    val = draw_groups(left, max(share, 1 / max(2, fewest)), seed, "val")
+    table.iloc[rest, part] = np.where(val, "val", "train")
+    return table
+
+
+def _clip_disjoint(index: pd.DataFrame, params: Protocols, bits: int, seed: int) -> Iterator[Fold]:
+    table = _table(index).assign(group=find_groups(index, unit="clip", near_duplicate_bits=bits))
+    usable = np.flatnonzero(index["decodable"].to_numpy())
+    left = table.iloc[usable]
+    fewest = min((left.loc[left["label"] == label, "group"].nunique() for label in LABELS), default=0)
+    if fewest < params.folds:
+        raise DataError(
+            f"{params.folds} folds of whole clips are asked for, and one label has only {fewest} groups of clips",
+            "add clips, or lower protocols.folds (--folds).",
+        )
+    folding = StratifiedGroupKFold(n_splits=params.folds, shuffle=True, random_state=seed)
+    for number, (rest, test) in enumerate(folding.split(left, left["label"], left["group"]), start=1):
+        dealt = _deal(table, usable[test], usable[rest], params.val_share, seed)
+        yield Fold(CLIP, f"fold {number} of {params.folds}", seed, dealt)
+
+
+def _leave_one_book_out(index: pd.DataFrame, params: Protocols, bits: int, seed: int) -> Iterator[Fold]:
+    unknown = index.loc[index["book"].isna(), "clip"]
+    if len(unknown):
+        raise DataError(
+            f"the book of {unknown.nunique()} clips is unknown, the first: {unknown.iloc[0]}",
+            "put a books.csv (label,video_id,book) beside images/, with a line for every clip.",
+        )
+    usable = index["decodable"].to_numpy()
+    books = sorted(index.loc[usable, "book"].unique())
+    if len(books) < 3:
+        raise DataError(
+            f"there are frames of {len(books)} books, and one each is needed to train, to choose and to test",
+            "add clips of further books.",
+        )
+    clip_groups = pd.Series(find_groups(index, unit="clip", near_duplicate_bits=bits))
+    book = index["book"].reset_index(drop=True)
+    for name in books:
+        tainted = clip_groups.isin(set(clip_groups[(book == name) & usable])).to_numpy()
+        rest = np.flatnonzero(usable & ~tainted)
+        table = _table(index).assign(group=book.to_numpy())
+        # test frames have their book as group; validation is kept apart by books joined by near-duplicates
+        if len(rest):
+            left = index.iloc[rest].reset_index(drop=True)
+            table.iloc[rest, table.columns.get_loc("group")] = find_groups(left, unit="book", near_duplicate_bits=bits)
+        yield Fold(
+            BOOK, name, seed, _deal(table, np.flatnonzero(usable & (book == name)), rest, params.val_share, seed)
+        )
+
+
+def _later_frames(index: pd.DataFrame, params: Protocols, bits: int, seed: int) -> Iterator[Fold]:
+    table = _table(index).assign(group=index["clip"].to_numpy())
+    left = table[index["decodable"].to_numpy()].sort_values(["clip", "frame"])
+    place = left.groupby("clip").cumcount().to_numpy()
+    count = left.groupby("clip")["row"].transform("size").to_numpy()
+    table.loc[left.index, "part"] = parts_in_time(place, count, params.later_frames)
+    yield Fold(LATER, "all clips", seed, table)
+
+
+def parts_in_time(place: np.ndarray, count: np.ndarray, shares: Shares) -> np.ndarray:
+    """The part of each frame by its place in its clip: an object array [N].
+
+    Args:
+        place: int [N], 0 for a clip's first frame; count: int [N], the frames of its clip.
+        shares: of a clip's frames; a clip of three frames or more gives at least one to each part, a shorter one only
+            trains.
+    """
+    test = np.maximum(1, np.round(count * shares.test))
+    val = np.maximum(1, np.round(count * shares.val))
+    test = np.minimum(test, count - 2)
+    val = np.minimum(val, count - 1 - test)
+    parts = np.where(place >= count - test, "test", np.where(place >= count - test - val, "val", "train"))
+    return np.where(count < 3, "train", parts).astype(object)
+
+
+def _supplied(index: pd.DataFrame, params: Protocols, bits: int, seed: int) -> Iterator[Fold]:
+    shares = Shares(train=(1 - params.val_share) / 2, val=params.val_share / 2, test=0.5)  # only train : val counts
+    table = assign_parts(
+        index, unit="clip", protocol="supplied", shares=shares, near_duplicate_bits=bits, seed=seed
+    ).assign(group=index["clip"].to_numpy())
+    yield Fold(SUPPLIED, "testing/", seed, table)

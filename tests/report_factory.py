@@ -1,0 +1,71 @@
+"""Evaluation reports for tests: predictions of a middling model, protocols, and the page made of them."""
+
+import numpy as np
+import pandas as pd
+
+from pageflip import metrics, report
+
+FOLD = {"name": "fold 1", "seed": 7, "n": 60, "n_flip": 30, "f1": 0.8, "threshold": 0.4, "val_f1": 0.9}
+FOLD |= {"train": 100, "val": 20, "best_epoch": 3, "epochs": 5, "seconds": 2.0}
+MEASURED = {"f1": 0.81, "f1_low": 0.7, "f1_high": 0.91, "f1_mean": 0.8, "f1_least": 0.8, "f1_most": 0.8, "n": 60}
+MEASURED |= {"n_flip": 30, "n_groups": 12, "unit": "clip", "precision": 0.8, "recall": 0.82, "folds": [FOLD]}
+MEASURED |= {"seen": {"clip": 0.0, "book": None, "near_duplicate": 0.0}, "meaning": "New clips."}
+PROTOCOLS = {
+    "data": {"frames": 60, "clips": 12, "books": 3, "digest": "d", "version": None},
+    "revision": "0123456789abcdef" * 3 + "-dirty",
+    "protocols": [
+        MEASURED | {"name": "clip-disjoint", "leaky": False},
+        MEASURED
+        | {
+            "name": "supplied (leaky)",
+            "leaky": True,
+            "f1": 0.987,
+            "folds": [FOLD | {"f1": None, "name": "a_book_of_a_long_name_" * 4}],
+        },
+    ],
+    "refused": [{"name": "leave-one-book-out", "reason": "the book of 3 clips is unknown", "remedy": "write it."}],
+}
+HISTORY = {
+    "epochs": [
+        {"epoch": 0, "train_loss": 0.7, "val_loss": 0.69, "val_f1": 0.5},
+        {"epoch": 1, "train_loss": 0.4, "val_loss": 0.5, "val_f1": 0.8},
+    ],
+    "best_epoch": 1,
+}
+
+
+def predictions(part, seed, clips=12, book="first"):
+    generator = np.random.default_rng(seed)
+    rows = []
+    for clip in range(clips):
+        for frame in range(6):
+            target = clip % 2
+            name = f"{('notflip', 'flip')[target]}/{part}{clip}"
+            probability = float(np.clip(generator.normal(0.4 + 0.2 * target, 0.2), 0, 1))
+            rows.append(
+                (len(rows), name.split("/")[0], f"{part}{clip}", frame, name, book, name, part, target, probability)
+            )
+    columns = ["row", "label", "video", "frame", "clip", "book", "group", "part", "target", "probability"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write(
+    folder, *, change=lambda test: test, protocol="grouped", history=HISTORY, facts=None, name="report.html", **more
+):
+    val, test = predictions("val", 1), change(predictions("test", 2))
+    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
+    worst = metrics.worst_mistakes(test, result["threshold"], 5)["row"]
+    report.write_report(
+        folder / name,
+        metrics=result,
+        predictions=pd.concat([val, test]),
+        history=history,
+        thumbnails={int(row): np.full((16, 9, 3), int(row) % 256, np.uint8) for row in worst},
+        context={
+            "model": "cnn",
+            "facts": facts or {"Data": {"data version": "abc123", "frames": 72}},
+            "data_digest": "d",
+        },
+        **more,
+    )
+    return (folder / name).read_text(encoding="utf-8"), result
