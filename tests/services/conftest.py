@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from pipeline.conftest import ROOT
+from services import postgres as postgres_server
 from services.docker_daemon import Docker, free_port, running_daemon, why_not
+from services.postgres import Postgres
 
 BUCKET, KEY, SECRET = "pageflip-test", "test-key", "test-secret"
 START_S = 90
@@ -131,6 +133,28 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.kill()  # its data is not kept, and an orderly end takes 15 seconds
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of the module's own."""
+    reason = postgres_server.why_not()
+    if reason:
+        pytest.skip(reason)
+    with postgres_server.running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with requirements/servers.txt installed, which the local environment does without."""
+    folder = tmp_path_factory.mktemp("drivers")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [*pip, "--target", str(folder), "--requirement", str(ROOT / "requirements" / "servers.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"the drivers cannot be installed: {done.stderr[-500:]}")
+    return folder
 
 
 @pytest.fixture(scope="session")
