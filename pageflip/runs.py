@@ -161,13 +161,11 @@ def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
         _pull_dependencies(repo, node, run)
         with transfers.explained(repo, f"earlier results of {stage} cannot be fetched from the DVC remote", REMEDY):
             _fetch_run_cache(repo, node)
-        ran = _reproduce(repo, node, run)
+        ran, heard = _reproduce(repo, node, run)
         if not ran and not _still_there(repo, node):
             print(f"{stage}: what it left outside DVC is gone; running it again", flush=True)
-            ran = _reproduce(repo, node, run, force=True)
-        with transfers.explained(repo, f"the outputs of {stage} cannot be pushed to the DVC remote", REMEDY):
-            repo.push(targets=[stage])
-            _push_run_cache(repo, stage)
+            ran, heard = _reproduce(repo, node, run, force=True)
+        _push(repo, stage, heard)
         lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
         run.leave_lock_entry(stage, lock["stages"][stage])
     return Outcome(ran, time.monotonic() - started)
@@ -330,6 +328,20 @@ def _fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
     _copy_run_cache(repo, stage, to_remote=False)
 
 
+def _push(repo: "Repo", stage: str, before: transfers.Heard) -> None:
+    """Bring the stage's outputs to the remote, all of them, and then what restores them in another run.
+
+    Raises:
+        UnavailableError: they could not be brought there, or into the cache before: of that DVC only warns.
+    """
+    what = f"the outputs of {stage} cannot be pushed to the DVC remote"
+    with transfers.explained(repo, what, REMEDY, before) as heard:
+        repo.push(targets=[stage])
+        if heard.missing:
+            raise OSError("they are not whole in the cache")
+        _push_run_cache(repo, stage)
+
+
 def _push_run_cache(repo: "Repo", stage: str) -> None:
     _copy_run_cache(repo, _find_stage(repo, stage), to_remote=True)
 
@@ -362,8 +374,10 @@ def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) ->
                 raise
 
 
-def _reproduce(repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False) -> bool:
-    """Run or restore the stage; say whether its command ran.
+def _reproduce(
+    repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False
+) -> tuple[bool, transfers.Heard]:
+    """Run or restore the stage; say whether its command ran, and what DVC warned of.
 
     Raises:
         PageflipError: the command failed, with its exit code.
@@ -392,7 +406,8 @@ def _reproduce(repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bo
         raise failure from error
     finally:
         os.environ.pop(OUTCOME_VARIABLE)
-    return read_outcome(outcome) is not None
+    transfers.drop_half_written(repo, heard)
+    return read_outcome(outcome) is not None, heard
 
 
 def _keep_reports(run: RunStore, stage: str) -> str:

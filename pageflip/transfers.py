@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 LOGGERS = ("dvc", "dvc_data", "dvc_objects")
+PRINTED_TRANSFERS = 3
+MISSING = "Some of the cache files do not exist neither locally nor on remote"  # and DVC goes on
 FAILED_TRANSFER = "failed to transfer '%s'"  # what dvc_data logs with an object's hash
 
 
@@ -26,30 +28,44 @@ class Heard(logging.Handler):
         super().__init__(logging.WARNING)
         self.errors: list[BaseException] = []
         self.hashes: list[str] = []
+        self.missing = False
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[1]:
             self.errors.append(record.exc_info[1])
         if record.msg == FAILED_TRANSFER and isinstance(record.args, tuple):
             self.hashes.append(str(record.args[0]))
+        self.missing = self.missing or str(record.msg).startswith(MISSING)
 
 
 @contextmanager
 def listening() -> Iterator[Heard]:
-    """Hear what DVC logs, and have it printed once, by DVC's own handlers, without tracebacks."""
+    """Hear what DVC logs, and have it printed once, by DVC's own handlers, without tracebacks.
+
+    Of failed transfers, of which there is one for each file, the first few are printed.
+    """
     heard = Heard()
+
+    def is_printed(record: logging.LogRecord) -> bool:
+        return record.msg != FAILED_TRANSFER or heard.hashes.index(str(record.args[0])) < PRINTED_TRANSFERS
+
     with ExitStack() as stack:
         for logger in map(logging.getLogger, LOGGERS):
             stack.callback(setattr, logger, "propagate", logger.propagate)
-            stack.callback(logger.removeHandler, heard)
-            logger.propagate = False
-            logger.addHandler(heard)
+            stack.callback(setattr, logger, "handlers", logger.handlers)
+            for handler in logger.handlers:
+                stack.callback(handler.removeFilter, is_printed)
+                handler.addFilter(is_printed)
+            logger.propagate, logger.handlers = False, [heard, *logger.handlers]  # it hears first
         yield heard
 
 
 @contextmanager
-def explained(repo: "Repo", what: str, remedy: str) -> Iterator[None]:
+def explained(repo: "Repo", what: str, remedy: str, before: Heard | None = None) -> Iterator[Heard]:
     """Say why DVC could not move something: `what`, and the full disk or the server that does not answer.
+
+    Args:
+        before: what was heard earlier, where the reason may lie too.
 
     Raises:
         UnavailableError: it could not.
@@ -58,11 +74,12 @@ def explained(repo: "Repo", what: str, remedy: str) -> Iterator[None]:
 
     with listening() as heard:
         try:
-            yield
+            yield heard
         except PageflipError:
             raise
         except Exception as error:
             drop_half_written(repo, heard)
+            heard.errors += before.errors if before else []
             cause = explanation(repo, error, heard)
             if cause is not None:
                 raise UnavailableError(f"{what}: {cause.message}", cause.remedy) from error
@@ -75,7 +92,7 @@ def explanation(repo: "Repo", error: BaseException, heard: Heard) -> Unavailable
     """The full disk or the silent S3 server behind what DVC raised and logged; None when it is neither."""
     errors = [*heard.errors, error]
     remote = str(repo.config["remote"]["store"]["url"])
-    folders = [repo.cache.local.path, remote.removeprefix("file://")]
+    folders = [repo.cache.legacy.path, remote.removeprefix("file://")]
     full = disks.full_disk(errors, [Path(folder) for folder in folders if "://" not in folder])
     if full is not None or urlsplit(remote).scheme != "s3":
         return full

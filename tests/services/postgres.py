@@ -33,6 +33,9 @@ class Postgres:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = ["-k", self._folder, "-h", "127.0.0.1", "-p", str(self._port), "-c", "fsync=off"]
+        # as in docker/compose.yaml: a scheduler that died in a transaction keeps its locks as long as a process that it
+        # forked lives, and its successor would never schedule a task
+        options += ["-c", "idle_in_transaction_session_timeout=60s"]
         command = [self._programs / "postgres", "-D", self._folder / "data", *options]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(command, **self._as_user, stdout=log, stderr=log)
