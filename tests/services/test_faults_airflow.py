@@ -96,13 +96,12 @@ def _run_disturbed(place: Place, run_id: str, disturb: Callable[[], None]) -> li
 
 
 def _require_the_results_of_a_repro(place: Place, run_id: str, tasks: list[TaskState]) -> None:
-    """All stages ended well, each was computed once, nothing is left over, and the hashes are those of the laptop."""
+    """All stages ended well, those that were not disturbed ran once, and the hashes are those of the laptop."""
     assert {task.name: task.state for task in tasks} == dict.fromkeys(STAGES, "success")
     for stage in STAGES:
-        if stage != DISTURBED:  # the end of an attempt that outlived the scheduler stands in no log
+        if stage != DISTURBED:  # whose first attempt may live on beside the second
             assert attempts(place.home, run_id, stage) == 1
             assert task_logs(place.home, run_id, stage).count(f"{stage}: computed in") == 1
-    assert task_logs(place.home, run_id, DISTURBED).count("train: epoch 0") == 1
     assert sorted(file.name for file in (place.home / "runs" / run_id / "lock").iterdir()) == sorted(
         f"{stage}.json" for stage in STAGES
     )
@@ -124,7 +123,9 @@ def test_a_scheduler_that_is_killed_in_a_training_costs_nothing_but_time(place: 
 def test_a_scheduler_that_is_killed_with_its_tasks_has_them_go_on_from_the_checkpoint(place: Place) -> None:
     tasks = _run_disturbed(place, "machine", lambda: kill_tree(_scheduler(place.home).pid))
     _require_the_results_of_a_repro(place, "machine", tasks)
-    assert "going on from the checkpoint" in task_logs(place.home, "machine", DISTURBED)
+    log = task_logs(place.home, "machine", DISTURBED)
+    assert "going on from the checkpoint" in log
+    assert log.count("train: epoch 0") == 1
 
 
 def test_a_database_that_crashes_in_a_training_costs_nothing_but_time(place: Place, postgres: Postgres) -> None:
