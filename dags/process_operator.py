@@ -74,9 +74,12 @@ class ProcessOperator(BaseOperator):
     def _log_lines(self, lines: Iterable[str], tail: deque[str]) -> None:
         for line in lines:
             line = line.rstrip()
-            self.log.info("%s", line)
             if line:
                 tail.append(line)
+            # When the scheduler dies, nobody takes the log any more. The command goes on; unread, it would wait for
+            # ever at a full pipe.
+            with suppress(OSError, ValueError):
+                self.log.info("%s", line)
 
     def on_kill(self) -> None:
         """End the command and everything it started: SIGTERM, and SIGKILL to what is left.

@@ -42,6 +42,6 @@ class ConfigError(PageflipError):
 
 
 class UnavailableError(PageflipError):
-    """A service or a store did not answer; a later try may succeed."""
+    """A service or a store did not answer, or a disk is full; a later try may succeed."""
 
     exit_code = EXIT_UNAVAILABLE

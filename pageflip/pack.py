@@ -7,6 +7,7 @@ number of frames.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,7 +61,7 @@ def build_pack(raw: Path, out: Path, *, width: int, height: int, workers: int | 
     books = read_books(raw)
     with folder_in_one_piece(out) as folder:
         shape = (len(frames), height, width, 3)
-        np.lib.format.open_memmap(folder / PACK_FILE, mode="w+", dtype=np.uint8, shape=shape).flush()
+        _reserve(folder / PACK_FILE, shape)
         rows = _decode_all(raw, frames, folder / PACK_FILE, workers or available_cores())
         index = _write_index(folder / INDEX_FILE, frames, books, rows)
         facts = {"frames": len(frames), "width": width, "height": height, "layout": "NHWC RGB uint8"}
@@ -91,6 +92,14 @@ def data_digest(index: pd.DataFrame) -> str:
     """What tells frames from others, whatever size they were packed at: a SHA-256 of paths, contents and books."""
     table = index[["path", "sha256", "book"]].sort_values("path")
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """Make the array's file with all its room on the disk: a write to a memory map that finds none is a SIGBUS."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _decode_all(raw: Path, frames: list[FrameFile], pack: Path, workers: int) -> Iterator[dict]:

@@ -18,7 +18,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pageflip import settings, storage
-from pageflip.console import OUTCOME_VARIABLE
+from pageflip import settings, storage, transfers
+from pageflip.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome
 from pageflip.data_versions import find_version
 from pageflip.errors import ConfigError, DataError, PageflipError, UnavailableError
 from pageflip.files import temporary_folder
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 CODE = ("pageflip", "tasks")
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
 KEPT_ON_FAILURE = "reports/"
+REMEDY = "check the remote's address and credentials, the network and the server, then run the stage again."
+S3_TIMEOUTS = {name: storage.S3_CONFIG[name] for name in ("connect_timeout", "read_timeout")}
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
     Raises:
         ConfigError: there is no such stage, or an upstream stage has not run.
         PageflipError: the stage's command failed; the exit code is the command's.
+        UnavailableError: a disk is full, or the DVC remote does not answer.
     """
     import time
 
@@ -156,13 +159,13 @@ def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
     with _workspace(run, project) as repo:
         node = _find_stage(repo, stage)
         _pull_dependencies(repo, node, run)
-        _fetch_run_cache(repo, node)
-        ran = _reproduce(repo, node, run)
+        with transfers.explained(repo, f"earlier results of {stage} cannot be fetched from the DVC remote", REMEDY):
+            _fetch_run_cache(repo, node)
+        ran, heard = _reproduce(repo, node, run)
         if not ran and not _still_there(repo, node):
             print(f"{stage}: what it left outside DVC is gone; running it again", flush=True)
-            ran = _reproduce(repo, node, run, force=True)
-        repo.push(targets=[stage])
-        _push_run_cache(repo, stage)
+            ran, heard = _reproduce(repo, node, run, force=True)
+        _push(repo, stage, heard)
         lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
         run.leave_lock_entry(stage, lock["stages"][stage])
     return Outcome(ran, time.monotonic() - started)
@@ -197,6 +200,7 @@ def _workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
     """A clean DVC repository with the code, the run's inputs and the lock entries so far; the working directory."""
     from dvc.repo import Repo
 
+    transfers.keep_folders_tidy()
     inputs = run.inputs(project)
     entries = run.lock_entries()
     before = Path.cwd()
@@ -248,6 +252,8 @@ def _write_dvc_config(folder: Path, project: Path) -> None:
         # the project's options (credentials, an end point) hold for an address of the same kind only
         same_kind = urlsplit(given).scheme == urlsplit(str(remote.get("url", ""))).scheme
         remote = (remote if same_kind else {}) | {"url": given}
+    if urlsplit(str(remote.get("url", ""))).scheme == "s3":
+        remote = S3_TIMEOUTS | remote  # the client would wait a minute for a connection, several times over
     if not remote.get("url"):
         raise ConfigError("no DVC remote is configured", "set PAGEFLIP_REMOTE, or `dvc remote add --default NAME URL`.")
     ours = Config(str(folder / ".dvc"), validate=False)
@@ -282,8 +288,6 @@ def _pull_dependencies(repo: "Repo", stage: "PipelineStage", run: RunStore) -> N
         ConfigError: an upstream stage has left no lock entry in this run.
         UnavailableError: the remote lacks what the lock entries name.
     """
-    from dvc.exceptions import DvcException
-
     dependencies = [Path(dep.fs_path) for dep in stage.deps]
     targets = []
     for other in repo.index.graph.successors(stage):  # DVC's edges run from a stage to what it needs
@@ -296,13 +300,12 @@ def _pull_dependencies(repo: "Repo", stage: "PipelineStage", run: RunStore) -> N
         targets += [os.path.relpath(out.fs_path) for out in outs]
     if not targets:
         return
-    try:
+    with transfers.explained(
+        repo,
+        f"{', '.join(targets)} cannot be pulled from the DVC remote",
+        "push the data (`dvc push`), or check the remote's address and credentials.",
+    ):
         repo.pull(targets=targets)
-    except DvcException as error:
-        raise UnavailableError(
-            f"{', '.join(targets)} cannot be pulled from the DVC remote: {error}",
-            "push the data (`dvc push`), or check the remote's address and credentials.",
-        ) from error
 
 
 def _overlap(one: Path, two: Path) -> bool:
@@ -325,6 +328,20 @@ def _fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
     _copy_run_cache(repo, stage, to_remote=False)
 
 
+def _push(repo: "Repo", stage: str, before: transfers.Heard) -> None:
+    """Bring the stage's outputs to the remote, all of them, and then what restores them in another run.
+
+    Raises:
+        UnavailableError: they could not be brought there, or into the cache before: of that DVC only warns.
+    """
+    what = f"the outputs of {stage} cannot be pushed to the DVC remote"
+    with transfers.explained(repo, what, REMEDY, before) as heard:
+        repo.push(targets=[stage])
+        if heard.missing:
+            raise OSError("they are not whole in the cache")
+        _push_run_cache(repo, stage)
+
+
 def _push_run_cache(repo: "Repo", stage: str) -> None:
     _copy_run_cache(repo, _find_stage(repo, stage), to_remote=True)
 
@@ -340,40 +357,67 @@ def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) ->
     if not source.fs.exists(top):
         return
     for path in source.fs.find(top):
+        if "." in source.fs.name(path):  # what a killed push was writing
+            continue
         destination = target.fs.join(target.path, folder, source.fs.name(path))
         if not target.fs.exists(destination):
             target.fs.makedirs(target.fs.parent(destination), exist_ok=True)
             with source.fs.open(path, "rb") as file:
                 content = file.read()
             temporary = f"{destination}.{os.getpid()}"
-            target.fs.pipe_file(temporary, content)
-            target.fs.move(temporary, destination)
+            try:
+                target.fs.pipe_file(temporary, content)
+                target.fs.move(temporary, destination)
+            except BaseException:
+                with suppress(Exception):
+                    target.fs.remove(temporary)
+                raise
 
 
-def _reproduce(repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False) -> bool:
-    """Run or restore the stage; say whether its command ran.
+def _reproduce(
+    repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False
+) -> tuple[bool, transfers.Heard]:
+    """Run or restore the stage; say whether its command ran, and what DVC warned of.
 
     Raises:
         PageflipError: the command failed, with its exit code.
+        UnavailableError: DVC could not restore or keep its outputs.
     """
     from dvc.exceptions import DvcException
 
     outcome = Path(".outcome").absolute()
-    outcome.unlink(missing_ok=True)
+    prepare_outcome(outcome)
     os.environ[OUTCOME_VARIABLE] = str(outcome)
     try:
-        repo.reproduce(targets=[stage.addressing], single_item=True, pull=True, force=force)
-    except DvcException as error:
-        kept = ""
-        if Path(KEPT_ON_FAILURE).is_dir():
-            kept = f"; its reports are kept at {run.keep_failed(stage.addressing, Path(KEPT_ON_FAILURE))}"
-        failure = PageflipError(f"stage {stage.addressing} failed{kept}", "the reason stands above.")
+        with transfers.listening() as heard:
+            repo.reproduce(targets=[stage.addressing], single_item=True, pull=True, force=force)
+    except (DvcException, OSError) as error:
+        transfers.drop_half_written(repo, heard)
+        code = read_outcome(outcome)
         # without an outcome the command was killed; after a good one DVC failed to keep the results: a retry may help
-        failure.exit_code = (int(outcome.read_text()) if outcome.exists() else 0) or 1
+        cause = None if code else transfers.explanation(repo, error, heard)
+        kept = _keep_reports(run, stage.addressing)
+        if cause is not None:
+            raise UnavailableError(f"stage {stage.addressing} failed{kept}: {cause.message}", cause.remedy) from error
+        if not isinstance(error, DvcException):
+            raise
+        failure = PageflipError(f"stage {stage.addressing} failed{kept}", "the reason stands above.")
+        failure.exit_code = code or 1
         raise failure from error
     finally:
         os.environ.pop(OUTCOME_VARIABLE)
-    return outcome.exists()
+    transfers.drop_half_written(repo, heard)
+    return read_outcome(outcome) is not None, heard
+
+
+def _keep_reports(run: RunStore, stage: str) -> str:
+    """Keep the reports of a failed stage, if it wrote any; say where, or why not."""
+    if not Path(KEPT_ON_FAILURE).is_dir():
+        return ""
+    try:
+        return f"; its reports are kept at {run.keep_failed(stage, Path(KEPT_ON_FAILURE))}"
+    except UnavailableError as error:
+        return f"; its reports are lost ({error.message})"
 
 
 def _still_there(repo: "Repo", stage: "PipelineStage") -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pageflip import disks
 from pageflip.errors import ConfigError, PageflipError, UnavailableError
 
 TEMPORARY = ".pageflip-tmp-"  # names that begin so are half-written and never listed
@@ -328,6 +329,9 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # among them "not found" (a parent that cannot be) and "exists" (a file of that name)
+        full = disks.full_disk([error])
+        if full is not None:
+            raise full from error
         raise UnavailableError(f"{folder} cannot be made: {error}", "check the address and its permissions.") from error
 
 
@@ -440,7 +444,17 @@ def _describe(url: str, error: Exception) -> UnavailableError | None:
     if local_path(url) is not None:
         if not isinstance(error, OSError):
             return None
-        return UnavailableError(f"{url}: {error}", "check the permissions and the free space of that folder.")
+        full = disks.full_disk([error], [local_path(url).parent])
+        return full or UnavailableError(f"{url}: {error}", "check the permissions of that folder.")
+    return s3_fault(url, error)
+
+
+def s3_fault(url: str, error: BaseException, endpoint: str | None = None) -> UnavailableError | None:
+    """What an error of an S3 client means for `url`; None when the error is none of theirs.
+
+    Args:
+        endpoint: the server's address; the one in the environment unless given.
+    """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
@@ -453,7 +467,7 @@ def _describe(url: str, error: Exception) -> UnavailableError | None:
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy.",
         )
     if isinstance(error, BotoCoreError | ClientError | OSError):
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+        endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
         return UnavailableError(
             f"{url}: the S3 server ({endpoint}) does not answer as it should: {error}",
             "check AWS_ENDPOINT_URL, the network and the server.",

@@ -5,8 +5,10 @@ the checkpoint of each epoch's end holds the rest.
 """
 
 import copy
+import io
 import math
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -17,12 +19,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from fsspec.core import url_to_fs
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pageflip import storage
 from pageflip.errors import ConfigError
 from pageflip.initial_weights import load_initial
 from pageflip.networks import INITIAL, build_network
@@ -202,6 +205,22 @@ class FlipModule(lightning.LightningModule):
         self.best_rank, self.best_epoch, self.best_state = best["rank"], best["epoch"], best["state"]
 
 
+class StoredCheckpoints(TorchCheckpointIO):
+    """Checkpoints written to a folder or s3:// address in one piece, with the errors of storage.
+
+    Lightning's own moves them from the system's temporary folder: a disk that is full, or a kill at that moment, would
+    leave half a checkpoint in the place of the last good one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        storage.write_bytes(str(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: str, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return torch.load(io.BytesIO(storage.read_bytes(str(path))), map_location="cpu", weights_only=True)
+
+
 def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
     """Resolve `auto | cpu | cuda` to `cpu` or `cuda`.
 
@@ -277,6 +296,7 @@ def train_network(
         callbacks=[EarlyStopping(MONITOR, mode="max", patience=fit.patience, min_delta=1e-5), keep_last],
         deterministic=True if accelerator == "cpu" else "warn",
         logger=False,
+        plugins=[StoredCheckpoints()],
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
@@ -297,26 +317,27 @@ def train_network(
 
 def delete_checkpoints(checkpoints: str) -> None:
     """Remove what `train_network` left for a killed run, once its result is safe."""
-    fs, path = url_to_fs(checkpoints)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    for file in storage.list_files(checkpoints):
+        storage.delete(file.url)
+    folder = storage.local_path(checkpoints)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _resume_from(checkpoints: str) -> str | None:
     """The checkpoint that a killed run of this very training left; one that cannot be read is removed."""
-    fs, path = url_to_fs(checkpoints)
-    last = f"{path}/{LAST}"
-    if not fs.exists(last):
+    last = storage.join(checkpoints, LAST)
+    if not storage.exists(last):
         return None
+    content = storage.read_bytes(last)
     try:
-        with fs.open(last, "rb") as file:
-            torch.load(file, map_location="cpu", weights_only=True)
+        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a half-written file can fail in any way
         print(f"train: the checkpoint {last} cannot be read ({error}): starting anew", flush=True)
         delete_checkpoints(checkpoints)
         return None
     print(f"train: going on from the checkpoint {last}", flush=True)
-    return f"{checkpoints.rstrip('/')}/{LAST}"
+    return last
 
 
 def _devices(fit: Fit, accelerator: str) -> int:

@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
 def call(folder: Path, *command: str, expect: int = 0, **variables: str) -> subprocess.CompletedProcess:
     """Run a command of the pipeline environment in the project; its exit code must be `expect`."""
     env = {**environment(), **variables}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == expect, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
 

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from pipeline.conftest import ROOT
+from services import postgres as postgres_server
 from services.docker_daemon import Docker, free_port, running_daemon, why_not
+from services.postgres import Postgres
 
 BUCKET, KEY, SECRET = "pageflip-test", "test-key", "test-secret"
-START_S = 90
+START_S = 180
 
 
 def _weed() -> str | None:
@@ -40,25 +42,49 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _config(folder: Path) -> Path:
-    path = folder / "s3.json"
+def _config(folder: Path) -> None:
     user = {
         "name": "test",
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    path.write_text(json.dumps({"identities": [user]}))
-    return path
+    (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
+
+
+class SeaweedFS:
+    """A server in a folder of its own, which a test may kill, and start again with what it held."""
+
+    def __init__(self, weed: str, folder: Path) -> None:
+        self._weed, self._folder, self._ports = weed, folder, _free_ports(4)
+        self.endpoint = f"http://127.0.0.1:{self._ports[3]}"
+        (folder / "data").mkdir()
+        _config(folder)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it can be written to."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            command = _command(self._weed, self._folder, self._ports)
+            self._server = subprocess.Popen(command, cwd=self._folder, stdout=output, stderr=output)
+        try:
+            _make_bucket(self.endpoint, self._server, log)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End the server at once: an orderly end takes 15 seconds."""
+        self._server.kill()
+        self._server.wait()
 
 
 def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
     master, volume, filer, s3 = ports
-    data = folder / "data"
-    data.mkdir()
     return [
         weed,
         "server",
-        f"-dir={data}",
+        f"-dir={folder / 'data'}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-master.port={master}",
@@ -69,7 +95,7 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         f"-filer.port={filer}",
         "-s3",
         f"-s3.port={s3}",
-        f"-s3.config={_config(folder)}",
+        f"-s3.config={folder / 's3.json'}",
         "-s3.port.iceberg=0",
     ]
 
@@ -92,45 +118,65 @@ def _make_bucket(endpoint: str, server: subprocess.Popen, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while True:
         try:
-            client.create_bucket(Bucket=BUCKET)
+            with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="ready", Body=b"x")
             return
         except (BotoCoreError, ClientError) as error:
-            if getattr(error, "response", {}).get("Error", {}).get("Code") == "BucketAlreadyOwnedByYou":
-                return
             if server.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"SeaweedFS did not start: {error}\n{log.read_text()[-2000:]}")
             time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an S3 server of the module's own; AWS_* and PAGEFLIP_TEST_BUCKET name it and its bucket."""
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """An S3 server of the module's own."""
     weed = _weed()
     if weed is None:
         pytest.skip("there is no SeaweedFS here (`make test-services` installs it)")
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    ports, log = _free_ports(4), folder / "log"
-    endpoint = f"http://127.0.0.1:{ports[3]}"
-    with log.open("wb") as output:
-        server = subprocess.Popen(_command(weed, folder, ports), cwd=folder, stdout=output, stderr=output)
-    try:
-        _make_bucket(endpoint, server, log)
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                patch.delenv(name)
-            for name, value in {
-                "AWS_ENDPOINT_URL": endpoint,
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "PAGEFLIP_TEST_BUCKET": BUCKET,
-            }.items():
-                patch.setenv(name, value)
-            yield endpoint
-    finally:
-        server.kill()  # its data is not kept, and an orderly end takes 15 seconds
-        server.wait()
+    server = SeaweedFS(weed, tmp_path_factory.mktemp("seaweedfs"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def s3_server(seaweedfs: SeaweedFS) -> Iterator[str]:
+    """The address of an S3 server of the module's own; AWS_* and PAGEFLIP_TEST_BUCKET name it and its bucket."""
+    endpoint = seaweedfs.endpoint
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PAGEFLIP_TEST_BUCKET": BUCKET,
+        }.items():
+            patch.setenv(name, value)
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of the module's own."""
+    reason = postgres_server.why_not()
+    if reason:
+        pytest.skip(reason)
+    with postgres_server.running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with requirements/servers.txt installed, which the local environment does without."""
+    folder = tmp_path_factory.mktemp("drivers")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [*pip, "--target", str(folder), "--requirement", str(ROOT / "requirements" / "servers.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"the drivers cannot be installed: {done.stderr[-500:]}")
+    return folder
 
 
 @pytest.fixture(scope="session")

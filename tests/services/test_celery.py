@@ -3,14 +3,8 @@
 It needs root, PostgreSQL and Redis (`apt-get install postgresql redis-server`), and a package index for the drivers.
 """
 
-import json
-import os
-import pwd
 import shutil
 import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,55 +12,25 @@ from threading import Event, Thread
 
 import psutil
 import pytest
-import yaml
-from pipeline.conftest import ROOT, call, make_project, tiny_params, write_params
+from pipeline.conftest import make_project, tiny_params, write_params
 from services.docker_daemon import free_port
-from services.real_airflow import ORCHESTRATOR, airflow, needs_orchestrator
+from services.postgres import Postgres
+from services.real_airflow import (
+    ALL_WELL,
+    ORCHESTRATOR,
+    airflow,
+    kill_tree,
+    needs_orchestrator,
+    outs_of_repro,
+    outs_of_run,
+)
 
 from pageflip import service_config
 from pageflip.dag_runs import run_dag
 
 PASSWORD = "test-secret"
-STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
 
 pytestmark = [pytest.mark.timeout(900), needs_orchestrator]
-
-
-def _postgres_programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Host, port and database of a PostgreSQL server, as an address without scheme."""
-    programs = _postgres_programs()
-    if programs is None or os.geteuid() != 0:
-        pytest.skip("PostgreSQL cannot be found (apt-get install postgresql), or this is not root")
-    user, port = pwd.getpwnam("postgres"), free_port()
-    folder = Path(tempfile.mkdtemp(prefix="pageflip-postgres-"))  # its user may not enter pytest's folders
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": folder}
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
-        **as_user, check=True, capture_output=True,
-    )  # fmt: skip
-    options = ["-k", folder, "-h", "127.0.0.1", "-p", str(port), "-c", "fsync=off"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([programs / "postgres", "-D", data, *options], **as_user, stdout=log, stderr=log)
-    try:
-        sql = [programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-c", "create database airflow"]
-        deadline = time.monotonic() + 30
-        while subprocess.run(sql, capture_output=True, check=False).returncode != 0:
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-        yield f"postgres@127.0.0.1:{port}/airflow"
-    finally:
-        server.send_signal(2)  # fast shutdown: connections are closed
-        server.wait(60)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -82,27 +46,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.wait(30)
 
 
-@pytest.fixture(scope="module")
-def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with requirements/servers.txt installed, which the local environment does without."""
-    folder = tmp_path_factory.mktemp("drivers")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command = [*pip, "--target", str(folder), "--requirement", str(ROOT / "requirements" / "servers.txt")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"the drivers cannot be installed: {done.stderr[-500:]}")
-    return folder
-
-
 @pytest.fixture
-def told(postgres: str, redis: str, drivers: Path) -> dict[str, str]:
+def told(postgres: Postgres, redis: str, drivers: Path) -> dict[str, str]:
     """What Airflow is told beside what `make up` tells it; dead tasks are noticed within seconds."""
     return {
         "PYTHONPATH": str(drivers),
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{postgres}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{postgres.address}",
         "AIRFLOW__CELERY__BROKER_URL": redis,
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{postgres}",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{postgres.address}",
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "93600",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
@@ -127,18 +79,8 @@ def _workers(names: tuple[str, ...], port: int, extra: Mapping[str, str], logs: 
         yield [psutil.Process(worker.pid) for worker in workers]
     finally:
         for worker in workers:
-            _kill_tree(worker.pid)
+            kill_tree(worker.pid)
             worker.wait()
-
-
-def _kill_tree(pid: int) -> None:
-    """SIGKILL a process and all that it started, as when a machine goes down."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.suspend()  # so that it starts nothing more meanwhile
-        for each in [process, *process.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
 
 
 def _kill_the_trainer(workers: list[psutil.Process], log: Path, killed: list[int], over: Event) -> None:
@@ -149,7 +91,7 @@ def _kill_the_trainer(workers: list[psutil.Process], log: Path, killed: list[int
     for worker in workers:
         with suppress(psutil.NoSuchProcess):
             if any("tasks.train" in child.cmdline() for child in worker.children(recursive=True)):
-                _kill_tree(worker.pid)
+                kill_tree(worker.pid)
                 killed.append(worker.pid)
 
 
@@ -179,19 +121,9 @@ def test_a_worker_that_dies_in_a_training_costs_nothing_but_time(told: dict[str,
                 killer.join()
     assert len(killed) == 1
     assert {task.name: (task.state, task.try_number) for task in tasks} == {
-        stage: ("success", 2 if stage == "train@cnn" else 1) for stage in STAGES
+        stage: (state, 2 if stage == "train@cnn" else 1) for stage, state in ALL_WELL.items()
     }
     second = (training / "attempt=2.log").read_text()
     assert "going on from the checkpoint" in second
     assert "train: epoch 0" not in second
-    assert _outs_of_run(home, "evaluate@cnn") == _outs_of_repro(project, "evaluate@cnn")
-
-
-def _outs_of_run(home: Path, stage: str) -> list[dict]:
-    return json.loads((home / f"runs/one/lock/{stage}.json").read_text())["outs"]
-
-
-def _outs_of_repro(project: Path, stage: str) -> list[dict]:
-    """What the same stage gives on the laptop, where nothing was killed; nothing is taken from the run's cache."""
-    call(project, "dvc", "repro", "--no-run-cache", "--force", stage)
-    return yaml.safe_load((project / "dvc.lock").read_text())["stages"][stage]["outs"]
+    assert outs_of_run(home, "one", "evaluate@cnn") == outs_of_repro(project, "evaluate@cnn")

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from pipeline.conftest import ROOT, call, make_project
 from services.docker_daemon import SITE_PACKAGES, Docker, base_image
+from services.real_airflow import STAGES
 
 USER = 10001
-STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
 TOOLS = ("gcc", "cc", "g++", "ld", "make", "cmake", "git", "pip", "pip3", "nvcc")
 Build = Callable[[Path, str], None]
 

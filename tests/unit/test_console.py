@@ -1,8 +1,11 @@
 """How programs end: a message and an exit code for a user's mistake, a traceback for ours."""
 
+import errno
+import os
+
 import pytest
 
-from pageflip.console import OUTCOME_VARIABLE, run_main
+from pageflip.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome, run_main
 from pageflip.errors import FINAL_EXIT_CODES, ConfigError, DataError, UnavailableError
 
 
@@ -65,3 +68,18 @@ def test_an_interrupt_ends_with_130(outcome, capsys):
 
 def test_an_error_without_a_remedy_is_its_message():
     assert str(DataError("odd")) == "odd"
+
+
+def test_a_full_disk_ends_with_its_folder_and_an_exit_code_that_may_be_retried(outcome, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "frames" / "pack.npy"))
+    except OSError as error:
+        behind = RuntimeError("the array cannot be written")
+        behind.__cause__ = error
+    prepare_outcome(outcome)
+    assert read_outcome(outcome) is None
+    with pytest.raises(SystemExit) as ended:
+        run_main(failing(behind))
+    assert ended.value.code == read_outcome(outcome) == 69
+    assert f"the disk of {tmp_path} is full" in capsys.readouterr().err
