@@ -99,7 +99,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": _score, "percent": _percent, "count": _count}
+    environment.filters |= {"score": _score, "percent": _percent, "count": _count, "share": _share, "points": _points}
     return environment
 
 
@@ -112,6 +112,16 @@ def _score(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
+
+
+def _share(value: float | None) -> str:
+    """A percentage with one decimal: review bands are about few frames."""
+    return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
+
+
+def _points(value: float) -> str:
+    """Points of F1 lost, as a change: a loss is negative."""
+    return f"{-value:+.1f}" if round(value, 1) else "0.0"
 
 
 def _count(value: int) -> str:
@@ -142,6 +152,29 @@ def _cautions(metrics: Mapping[str, Any]) -> list[str]:
         cautions.append(
             f"F1 on validation is {_score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
             f"choice of the best epoch, fits the validation clips better than others."
+        )
+    return cautions + _cautions_of_choices(metrics)
+
+
+def _cautions_of_choices(metrics: Mapping[str, Any]) -> list[str]:
+    cautions = []
+    choice = metrics.get("threshold_choice", {"reached": True})
+    if not choice["reached"]:
+        cautions.append(
+            f"No threshold reaches the wanted {choice['wanted']} on validation; the one of the best F1 is used instead."
+        )
+    review = metrics.get("review", {"reached": {}})
+    for label, reached in review["reached"].items():
+        if not reached:
+            cautions.append(
+                f"On validation no frames called {label} are right often enough ({_share(review['error_rate'])} may be "
+                f"wrong): all of them are to be reviewed."
+            )
+    for name in metrics.get("shortcuts", {"flagged": []})["flagged"]:
+        row = metrics["shortcuts"]["changes"][name]
+        cautions.append(
+            f"Shortcut: frames made “{name}” cost {row['loss']:.1f} points of F1, more than the "
+            f"{metrics['shortcuts']['max_loss']:g} that are allowed, though their labels stay as they are."
         )
     return cautions
 
@@ -196,6 +229,10 @@ def _reliability_chart(metrics: Mapping[str, Any]) -> Chart:
     largest = max(row["n"] for row in bins)
     chart = Chart("Reliability", Axis("mean predicted probability"), Axis("share that are flips"))
     chart.line([0, 1], [0, 1], "guide", "perfectly calibrated")
+    before = [row for row in metrics.get("reliability_before", []) if row["n"]]
+    if before and metrics["calibration"]["temperature"] != 1:
+        points = [row["mean_probability"] for row in before], [row["flip_share"] for row in before]
+        chart.line(*points, "two thin", "without the temperature")
     chart.line([row["mean_probability"] for row in bins], [row["flip_share"] for row in bins], "one thin")
     for row in bins:
         note = f"{row['n']} frames at {row['low']:.1f} to {row['high']:.1f}: {row['flip_share']:.0%} are flips"
