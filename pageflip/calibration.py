@@ -37,10 +37,10 @@ def fit_temperature(
 ) -> Temperature:
     """The temperature of the least negative log-likelihood, each group weighing the same; for validation only.
 
-    It stays 1, with the reason, where that cannot be told: with fewer than `min_groups` groups that hold flips, or that
-    hold other frames; where the optimum is below `lowest`, as it is when no frame is judged wrong; and where
-    temperatures fitted on some groups do not help the others (cross-validation over groups). An optimum above `highest`
-    gives `highest`.
+    Where validation holds too few mistakes to bound it from below, labels are smoothed as if each had one more group
+    against it (`smoothed`): probabilities then become no surer than the number of groups allows. An optimum beyond the
+    bounds gives the bound, with the reason. It stays 1, with the reason, with fewer than `min_groups` groups that hold
+    flips, or that hold other frames, and where temperatures fitted on some groups do not help the others.
 
     Args:
         target: int [N], 1 is flip; logit: float [N]; groups: [N], any values that sort.
@@ -53,14 +53,11 @@ def fit_temperature(
         count = len(np.unique(groups[target == value]))
         if count < min_groups:
             return Temperature(1.0, f"only {count} validation groups hold {word}, wanted are {min_groups}")
-    weight = group_weights(groups)
-    value = _optimum(target, logit, weight, lowest, highest)
-    if value is None:
-        return Temperature(1.0, f"the optimum is below {lowest:g}: validation holds too few mistakes to say how far")
+    value = _optimum(target, logit, groups, lowest, highest)
     if not _helps_other_groups(target, logit, groups, lowest, highest):
         return Temperature(1.0, "temperatures fitted on some validation groups do not help the others")
-    if value == highest:
-        return Temperature(value, f"the optimum is above {highest:g}, the highest that is allowed")
+    if value in (lowest, highest):
+        return Temperature(value, f"the optimum is beyond {value:g}, the bound")
     return Temperature(value)
 
 
@@ -94,20 +91,27 @@ def calibration_table(predictions: pd.DataFrame, temperature: float) -> dict[str
     }
 
 
-def _optimum(target: np.ndarray, logit: np.ndarray, weight: np.ndarray, lowest: float, highest: float) -> float | None:
-    """The best temperature up to `highest`; None where it is below `lowest`.
+def smoothed(target: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Targets, float64 [N], as if n groups of a label had shown it n + 1 times of n + 2 (Platt, 1999, with groups)."""
+    flips, others = (len(np.unique(groups[target == value])) for value in (1, 0))
+    return np.where(target == 1, (flips + 1) / (flips + 2), 1 / (others + 2))
 
-    The likelihood is concave in 1 / temperature, so that its slope has one root.
-    """
 
-    def slope(sharpness: float) -> float:
-        return float(np.sum(weight * (expit(sharpness * logit) - target) * logit))
+def _optimum(target: np.ndarray, logit: np.ndarray, groups: np.ndarray, lowest: float, highest: float) -> float:
+    """The best temperature within the bounds. The likelihood is concave in 1 / temperature: its slope has one root."""
+    weight = group_weights(groups)
 
-    if slope(1 / lowest) <= 0:
-        return None
-    if slope(1 / highest) >= 0:
+    def slope(sharpness: float, labels: np.ndarray) -> float:
+        return float(np.sum(weight * (expit(sharpness * logit) - labels) * logit))
+
+    labels = target.astype(np.float64)
+    if slope(1 / lowest, labels) <= 0:
+        labels = smoothed(target, groups)  # for these only: it makes temperatures too high where there are mistakes
+    if slope(1 / lowest, labels) <= 0:
+        return lowest
+    if slope(1 / highest, labels) >= 0:
         return highest
-    return 1 / float(brentq(slope, 1 / highest, 1 / lowest, xtol=1e-9))
+    return 1 / float(brentq(slope, 1 / highest, 1 / lowest, args=(labels,), xtol=1e-9))
 
 
 def _helps_other_groups(
@@ -118,8 +122,7 @@ def _helps_other_groups(
     weight, scaled = group_weights(groups), np.empty_like(logit)
     for fold in range(FOLDS):
         held = number % FOLDS == fold
-        value = _optimum(target[~held], logit[~held], weight[~held], lowest, highest)
-        scaled[held] = logit[held] / (lowest if value is None else value)
+        scaled[held] = logit[held] / _optimum(target[~held], logit[~held], groups[~held], lowest, highest)
     return negative_log_likelihood(target, scaled, weight) < negative_log_likelihood(target, logit, weight)
 
 

@@ -364,5 +364,7 @@ def _describe(error: dict, model: type[BaseModel]) -> str:
 def _known_keys(parents: tuple, model: type[BaseModel]) -> list[str]:
     for part in parents:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part not in fields or not isinstance(fields[part].annotation, type):
+            return []  # in a dict of sections
         model = fields[part].annotation
     return [field.alias or name for name, field in model.model_fields.items()]

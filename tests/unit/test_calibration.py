@@ -64,9 +64,14 @@ def test_it_stays_one_where_validation_says_too_little():
     assert reason_of(target, logit, group)[0] == 1
     assert "only 3 validation groups hold" in reason_of(target, logit, group)[1]
     assert "only 0 validation groups hold flips" in reason_of(np.zeros(9, int), np.ones(9), np.arange(9))[1]
-    target, logit, group = draw(sharpness=1)
-    value, reason = reason_of((logit > 0).astype(int), logit, group)
-    assert (value, reason.split(":")[0]) == (1.0, "the optimum is below 0.25")
+
+
+def test_a_validation_without_mistakes_makes_no_surer_than_its_number_of_groups_allows():
+    target = np.repeat([0, 1], 10)
+    logit, group = np.where(target == 1, 1.0, -1.0), np.arange(20)
+    value, reason = reason_of(target, logit, group)
+    assert reason is None
+    assert calibration.calibrated(logit, value)[-1] == pytest.approx(11 / 12)
 
 
 def test_it_stays_one_where_other_groups_gain_nothing():
@@ -74,9 +79,9 @@ def test_it_stays_one_where_other_groups_gain_nothing():
     assert {value for value, reason in fits if reason and "do not help the others" in reason} == {1.0}
 
 
-def test_an_optimum_beyond_the_highest_gives_the_highest():
+def test_an_optimum_beyond_a_bound_gives_the_bound():
     value, reason = reason_of(*draw(sharpness=9))
-    assert (value, reason) == (4, "the optimum is above 4, the highest that is allowed")
+    assert (value, reason) == (4, "the optimum is beyond 4, the bound")
 
 
 def test_what_cannot_be_calibrated_is_refused():
