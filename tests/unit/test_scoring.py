@@ -374,6 +374,9 @@ def test_an_upload_that_changes_while_it_is_scored_is_not_published(
             _picture(file, DARK)
             return predictor.predict(frames)
 
+        def to_review(self, probability: float) -> bool:
+            return predictor.to_review(probability)
+
     assert _score_one(upload, results, Interrupted(), Ledger(str(results)), "run").status == "changed"
     assert _snapshot(results) == {}
 
