@@ -25,7 +25,10 @@ app = typer.Typer(
 RAW, PARAMS = Path("data/raw"), Path("params.yaml")
 PROTOCOLS_OUT = Path("reports/protocols")
 NAME_HELP = "The registered model (default: register.model_name of params.yaml)."
-MODEL_HELP = "`champion` (day-zero until there is one), `day-zero`, a version or alias, or the path of an .onnx file."
+MODEL_HELP = (
+    "`champion` (day-zero until there is one), `day-zero`, a version or alias, each with `@int8` added for its int8 "
+    "file; or the path of an .onnx file."
+)
 
 
 class Format(StrEnum):
@@ -185,12 +188,13 @@ def _print_rows(rows: list[dict], output: Format) -> None:
         writer.writeheader()
         writer.writerows(rows)
     else:
-        table = Table("path", "frame", "time", "probability", "label")
+        table = Table("path", "frame", "time", "probability", "label", "review")
         for row in rows:
             time_s = "" if row["time_s"] is None else f"{row['time_s']:.2f} s"
             probability = "" if row["probability"] is None else f"{row['probability']:.4f}"
             frame = "" if row["frame"] is None else str(row["frame"])
-            table.add_row(escape(row["path"]), frame, time_s, probability, row["label"] or "cannot be read")
+            label, review = row["label"] or "cannot be read", "uncertain" if row["review"] else ""
+            table.add_row(escape(row["path"]), frame, time_s, probability, label, review)
         Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

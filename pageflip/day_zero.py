@@ -1,7 +1,8 @@
 """The model that is there before any labels: an ONNX file, its weights and its card, committed beside the code.
 
-`make day-zero` (tasks/day_zero.py) makes all three from drawn frames. It is named `day-zero`; its version, under which
-scores are kept, is `day-zero-` and the first digits of the ONNX file's SHA-256.
+`make day-zero` (tasks/day_zero.py) makes all three from drawn frames, and an int8 file where that is good enough. It is
+named `day-zero`; its version, under which scores are kept, is `day-zero-` and the first digits of the ONNX file's
+SHA-256.
 """
 
 import json
@@ -15,6 +16,8 @@ from pageflip.inference import Predictor
 NAME = "day-zero"
 FOLDER = Path(__file__).with_name("weights")
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
+INT8_FILE = "day-zero.int8.onnx"
+DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
 DIGITS = 12
 
 
@@ -43,12 +46,15 @@ def version_of(card: dict[str, Any]) -> str:
 
 
 def checked_file(name: str, folder: Path = FOLDER) -> Path:
-    """The path of MODEL_FILE or WEIGHTS_FILE, once its content is found to be what the card names.
+    """The path of MODEL_FILE, WEIGHTS_FILE or INT8_FILE, once its content is found to be what the card names.
 
     Raises:
+        ConfigError: it is INT8_FILE, and the model has none.
         DataError: it is missing, or another file.
     """
-    expected = read_card(folder)["onnx_sha256" if name == MODEL_FILE else "weights_sha256"]
+    expected = read_card(folder).get(DIGESTS[name])
+    if expected is None:
+        raise ConfigError(f"{NAME} has no int8 file; {CARD_FILE} says why", "leave out `@int8`.")
     path = folder / name
     digest = sha256_of(path) if path.is_file() else "none: it is missing"
     if digest != expected:
@@ -59,17 +65,19 @@ def checked_file(name: str, folder: Path = FOLDER) -> Path:
     return path
 
 
-def load_day_zero(model: str = NAME, *, name: str = NAME, folder: Path = FOLDER) -> Predictor:
+def load_day_zero(model: str = NAME, *, name: str = NAME, folder: Path = FOLDER, int8: bool = False) -> Predictor:
     """Load the model, by its name or its version.
 
     Args:
         name: the registered model in whose place it stands; scores are kept under it.
+        int8: load the int8 file, whose version ends in `@int8`.
 
     Raises:
-        ConfigError: `model` is another version of it.
+        ConfigError: `model` is another version of it, or there is no int8 file.
         DataError: the file is missing, or not the one that the card names.
     """
     version = version_of(read_card(folder))
     if model not in (NAME, version):
         raise ConfigError(f"the model {model} is not here, but {version}", f"use `{NAME}`, or check out its revision.")
-    return Predictor.load(checked_file(MODEL_FILE, folder), name=name, version=version)
+    path = checked_file(INT8_FILE if int8 else MODEL_FILE, folder)
+    return Predictor.load(path, name=name, version=f"{version}@int8" if int8 else version)

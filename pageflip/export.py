@@ -1,53 +1,86 @@
-"""From the trained network to the one ONNX file that is served, with the proof that both compute the same."""
+"""From the trained network to the ONNX file that is served and its int8 twin, and what each is worth.
+
+Both take the same pixels and carry the same metadata. They keep to opset 18 and IR version 8, which ONNX Runtime 1.14
+(2023) and later load, on phones too; a phone that wants fixed shapes sets the free dimension BATCH_DIMENSION to 1.
+"""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from pageflip.errors import DataError
+from pageflip.files import sha256_of
 from pageflip.inference import METADATA_KEY, Predictor
+from pageflip.metrics import binary_metrics
 from pageflip.networks import predict_rows
 from pageflip.transforms import for_evaluation
 
-OPSET = 20
+OPSET, IR_VERSION = 18, 8
+BATCH_DIMENSION = "frames_in_batch"
+QUANTIZED = (
+    "Conv",
+    "Add",
+    "Clip",
+    "Relu",
+)  # with the activations, so that ranges are those after them; heads stay float
+CALIBRATION_BATCH = 16
+WARM_UP_RUNS = 5
 
 
 class _Served(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, temperature: float) -> None:
         super().__init__()
         self.network = network
+        self.temperature = temperature
 
     def forward(self, frames: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(for_evaluation(frames)))
+        logits = self.network(for_evaluation(frames))
+        return torch.sigmoid(logits if self.temperature == 1 else logits / self.temperature)
 
 
-def export_onnx(network: nn.Module, path: Path, *, width: int, height: int, facts: dict[str, Any]) -> None:
+def export_onnx(
+    network: nn.Module, path: Path, *, width: int, height: int, facts: dict[str, Any], temperature: float = 1.0
+) -> None:
     """Write the network as ONNX: uint8 [N, height, width, 3] RGB -> probability of `flip`, float32 [N].
 
-    `facts` (with at least `threshold`) go into the file's metadata beside width and height. The same network gives the
-    same bytes.
+    Scaling to 0..1, the temperature (see `pageflip.calibration`) and the sigmoid are inside the graph. `facts` (with at
+    least `threshold`, and `review_band` where there is one) go into the file's metadata beside width and height. The
+    same network gives the same bytes.
     """
     example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
     program = torch.onnx.export(
-        _Served(network).eval(),
+        _Served(network, temperature).eval(),
         (example,),
         dynamo=True,
         opset_version=OPSET,
         input_names=["frames"],
         output_names=["probability"],
-        dynamic_shapes={"frames": {0: torch.export.Dim("frames_in_batch", min=1)}},
+        dynamic_shapes={"frames": {0: torch.export.Dim(BATCH_DIMENSION, min=1)}},
         verbose=False,
     )
-    model = program.model_proto
+    _write(program.model_proto, path, json.dumps(facts | {"width": width, "height": height}, sort_keys=True))
+
+
+def _write(model: onnx.ModelProto, path: Path, metadata: str) -> None:
+    """Write a model with our metadata alone, for the oldest runtime that can load it."""
     _forget_sources(model)
-    entry = model.metadata_props.add()
-    entry.key = METADATA_KEY
-    entry.value = json.dumps(facts | {"width": width, "height": height}, sort_keys=True)
+    model.metadata_props.add(key=METADATA_KEY, value=metadata)
+    model.ir_version = IR_VERSION
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [entry for entry in model.opset_import if entry.domain in used]  # optimisers name all that they know
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
@@ -65,13 +98,15 @@ def _forget_sources(model: onnx.ModelProto) -> None:
         node.doc_string = ""
 
 
-def check_parity(network: nn.Module, path: Path, frames: np.ndarray, rows: np.ndarray, limit: float) -> float:
+def check_parity(
+    network: nn.Module, path: Path, frames: np.ndarray, rows: np.ndarray, limit: float, temperature: float = 1.0
+) -> float:
     """The largest difference in probability between the network and its ONNX file over the chosen rows of a pack.
 
     Raises:
         DataError: it is above `limit`.
     """
-    expected = predict_rows(network, frames, rows)
+    expected = predict_rows(network, frames, rows, temperature=temperature)
     difference = float(np.abs(Predictor.load(path).predict(frames[rows]) - expected).max())
     if not difference <= limit:
         raise DataError(
@@ -79,3 +114,88 @@ def check_parity(network: nn.Module, path: Path, frames: np.ndarray, rows: np.nd
             "do not serve it; compare the releases of torch and onnxruntime with requirements/pipeline.txt.",
         )
     return difference
+
+
+def quantize_onnx(source: Path, target: Path, frames: np.ndarray) -> None:
+    """Write the int8 twin of a file that `export_onnx` wrote: same input, output and metadata.
+
+    Static quantisation in the QDQ format: int8 weights, one scale for each output channel, and uint8 activations, whose
+    ranges are the lowest and highest values over `frames`, uint8 [N, height, width, 3]. The head after pooling stays in
+    float. The same file and frames give the same bytes.
+    """
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.starts = iter(range(0, len(frames), CALIBRATION_BATCH))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            start = next(self.starts, None)
+            return None if start is None else {"frames": frames[start : start + CALIBRATION_BATCH]}
+
+    metadata = {entry.key: entry.value for entry in onnx.load(source).metadata_props}[METADATA_KEY]
+    with TemporaryDirectory(prefix="pageflip-int8-") as folder, _quiet():
+        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
+        quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            quantized,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTIZED),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        _write(onnx.load(quantized), target, metadata)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the quantiser's advice to do what has been done."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def measure_file(
+    path: Path, frames: np.ndarray, rows: np.ndarray, target: np.ndarray, expected: np.ndarray, *, latency_runs: int
+) -> dict[str, Any]:
+    """What an exported file is worth beside its network, over the chosen rows of a pack.
+
+    Args:
+        target: int [len(rows)], 1 is flip; expected: float [len(rows)], the network's own probabilities.
+
+    Returns:
+        sha256, bytes, latency_ms (see `latency_ms`), f1, f1_loss (points lost to the network's probabilities at the
+        same threshold), and mean_difference and largest_difference in probability.
+    """
+    predictor = Predictor.load(path)
+    probability = predictor.predict(frames[rows])
+    f1, reference = (binary_metrics(target, values, predictor.threshold)["f1"] for values in (probability, expected))
+    difference = np.abs(probability - expected)
+    return {
+        "sha256": sha256_of(path),
+        "bytes": path.stat().st_size,
+        "latency_ms": latency_ms(path, frames[rows[:1]], latency_runs),
+        "f1": f1,
+        "f1_loss": 100 * (reference - f1),
+        "mean_difference": float(difference.mean()),
+        "largest_difference": float(difference.max()),
+    }
+
+
+def latency_ms(path: Path, frame: np.ndarray, runs: int) -> float:
+    """Median milliseconds of one frame, uint8 [1, height, width, 3], in ONNX Runtime on one core, without decoding."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feed, times = {"frames": np.ascontiguousarray(frame)}, []
+    for _ in range(WARM_UP_RUNS + runs):
+        start = perf_counter()
+        session.run(None, feed)
+        times.append(perf_counter() - start)
+    return 1000 * float(np.median(times[WARM_UP_RUNS:]))

@@ -1,7 +1,7 @@
 """The exported model at work, by ONNX Runtime: pictures and videos in, probabilities of `flip` out.
 
-The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scaling to 0..1 and the sigmoid are inside.
-Its metadata carries width, height and threshold, so that the one file is enough.
+The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scaling to 0..1, the calibrating temperature
+and the sigmoid are inside. Its metadata carries width, height, threshold and review band: the one file is enough.
 """
 
 import errno
@@ -34,6 +34,7 @@ class Predictor:
         width, height: size in pixels of the frames it takes.
         threshold: a frame with at least this probability is called `flip`.
         name, version: what it is called; version is None for a plain file.
+        band: lowest and highest probability of the frames that a person should look at; None where there are none.
     """
 
     session: "onnxruntime.InferenceSession"
@@ -42,6 +43,7 @@ class Predictor:
     threshold: float
     name: str
     version: str | None
+    band: tuple[float, float] | None = None
 
     @classmethod
     def load(cls, path: Path, *, name: str | None = None, version: str | None = None, threads: int = 0) -> "Predictor":
@@ -62,7 +64,8 @@ class Predictor:
             raise DataError(f"{path} has no pageflip metadata", remedy) from None
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise DataError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}", remedy) from None
-        return cls(session, facts["width"], facts["height"], facts["threshold"], name or path.name, version)
+        band = tuple(facts["review_band"]) if facts.get("review_band") else None
+        return cls(session, facts["width"], facts["height"], facts["threshold"], name or path.name, version, band)
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
         """Probabilities of `flip`, float32 [N], for frames uint8 [N, height, width, 3] RGB."""
@@ -81,6 +84,10 @@ class Predictor:
             self.predict(frames[index : index + 1])
             seconds.append(time.perf_counter() - started)
         return 1000 * float(np.median(seconds))
+
+    def to_review(self, probability: float) -> bool:
+        """Whether a person should look at a frame of this probability."""
+        return self.band is not None and self.band[0] <= probability <= self.band[1]
 
 
 def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float, np.ndarray]]:

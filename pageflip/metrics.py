@@ -6,7 +6,7 @@ label, video, frame, clip, book (nullable), group, part ("val" or "test"), targe
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,50 @@ def choose_threshold(target: Values, probability: Values, tolerance: float = 0.0
     Raises:
         DataError: the inputs are unusable, or one of the two classes is missing.
     """
+    steps = _steps(target, probability)
+    f1 = 2 * steps.hits / (steps.flips + steps.called)  # equal fractions of integers give equal floats: == is exact
+    best = np.flatnonzero(f1 >= f1.max() - tolerance)
+    plateaus = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    widest = max(plateaus, key=lambda run: steps.upper[run[-1]] - steps.lower[run[0]])
+    return _middle(steps.lower[widest[0]], steps.upper[widest[-1]])
+
+
+def threshold_that_reaches(
+    target: Values, probability: Values, *, precision: float | None = None, recall: float | None = None
+) -> float | None:
+    """The threshold with the highest recall among those of the wanted precision, or the highest precision among those
+    of the wanted recall; None where no threshold reaches what is wanted. To be called on validation predictions only.
+
+    The middle of the step is returned, as `choose_threshold` does.
+
+    Raises:
+        DataError: the inputs are unusable, or one of the two classes is missing.
+    """
+    steps = _steps(target, probability)
+    if precision is not None:
+        fits = steps.hits >= precision * steps.called * (1 - 1e-12)  # 0.95 of 20 frames is 19, for floats too
+    else:
+        fits = steps.hits >= (recall or 0.0) * steps.flips * (1 - 1e-12)
+    if not fits.any():
+        return None
+    order = steps.hits * (len(np.asarray(target)) + 1) - steps.called  # of as many hits, the fewest calls
+    if recall is not None:
+        order = steps.hits / steps.called
+    step = int(np.argmax(np.where(fits, order, -np.inf)))
+    return _middle(steps.lower[step], steps.upper[step])
+
+
+class _Steps(NamedTuple):
+    """Step k, for thresholds in (lower[k], upper[k]], calls every frame with probability >= upper[k] a flip."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    hits: np.ndarray  # flips among the frames that are called so
+    called: np.ndarray
+    flips: int
+
+
+def _steps(target: Values, probability: Values) -> _Steps:
     target, probability = _checked(target, probability)
     flips = int(target.sum())
     if flips in (0, len(target)):
@@ -48,18 +92,16 @@ def choose_threshold(target: Values, probability: Values, tolerance: float = 0.0
             f"no threshold can be chosen: all {len(target)} validation frames are {LABELS[int(flips > 0)]}",
             "give the validation part clips of both labels (split.shares, split.seed), or import more clips.",
         )
-    # Step k, for thresholds in (lower[k], upper[k]], calls every frame with probability >= upper[k] a flip.
     upper, inverse = np.unique(probability, return_inverse=True)
     lower = np.concatenate([[0.0], upper[:-1]])
-    hits = _counts_from_above(inverse, target)
-    called = _counts_from_above(inverse, np.ones_like(target))
-    f1 = 2 * hits / (flips + called)  # equal fractions of integers give equal floats: == below is exact
-    best = np.flatnonzero(f1 >= f1.max() - tolerance)
-    plateaus = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    widest = max(plateaus, key=lambda steps: upper[steps[-1]] - lower[steps[0]])
-    low, high = float(lower[widest[0]]), float(upper[widest[-1]])
+    hits, called = (_counts_from_above(inverse, weights) for weights in (target, np.ones_like(target)))
+    return _Steps(lower, upper, hits, called, flips)
+
+
+def _middle(low: float, high: float) -> float:
+    """The middle of (low, high], as a float32 where one lies there."""
     middle = float(np.float32((low + high) / 2))
-    return middle if low < middle <= high else high
+    return middle if low < middle <= high else float(high)
 
 
 def binary_metrics(target: Values, probability: Values, threshold: float) -> dict[str, Any]:

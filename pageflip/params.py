@@ -234,20 +234,74 @@ class Train(_Section):
     networks: Networks
 
 
+class Temperature(_Section):
+    """Bounds of the calibrating temperature; below `min_groups` groups of either label on validation it stays 1."""
+
+    lowest: Annotated[float, Field(gt=0, le=1)]
+    highest: Annotated[float, Field(ge=1, le=100)]
+    min_groups: Annotated[int, Field(ge=2)]
+
+
+class Threshold(_Section):
+    """What the threshold is chosen for, on validation: the best F1, or a precision or recall that is to be reached."""
+
+    precision: Annotated[float, Field(gt=0, le=1)] | None = None
+    recall: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_one_of_three(cls, value: Any) -> Any:
+        if value == "f1" or isinstance(value, cls):
+            return {} if value == "f1" else value
+        if not isinstance(value, dict) or len(value) != 1:
+            raise ValueError("must be f1, {precision: SHARE} or {recall: SHARE}")
+        return value
+
+
+class Change(_Section):
+    """A change of a frame that leaves its label as it is; the strengths of what is left out are 0."""
+
+    brightness: Annotated[float, Field(ge=-0.9, le=2)] = 0  # share added to every value
+    warmth: Annotated[float, Field(ge=-0.9, le=0.9)] = 0  # share added to red and taken from blue
+    saturation: Annotated[float, Field(ge=-1, le=2)] = 0  # share added to the distance from grey: -1 is grey
+    mirror: bool = False
+    blur: Annotated[float, Field(ge=0, le=0.1)] = 0  # standard deviation in frame widths
+
+
+class Shortcuts(_Section):
+    """Changes that must not cost F1 on the test part: a loss of more than `max_loss` points is flagged."""
+
+    max_loss: Annotated[float, Field(ge=0, le=100)]
+    changes: dict[Annotated[str, Field(min_length=1)], Change]
+
+
 class Evaluate(_Section):
-    """The evaluation's interval and report."""
+    """The evaluation: interval, calibration, threshold, review band, shortcut test, report."""
 
     bootstrap_samples: Count
     seed: Seed
     worst_mistakes: Annotated[int, Field(ge=0)]
+    temperature: Temperature
+    threshold: Threshold
+    review_error_rate: Share  # wanted at most, on either side of the review band
+    shortcuts: Shortcuts
+
+
+class Int8(_Section):
+    """The int8 file: frames of the train part that set its ranges, and the F1 it may lose on validation, in points."""
+
+    calibration_frames: Count
+    max_f1_loss: Annotated[float, Field(ge=0, le=100)]
 
 
 class Register(_Section):
-    """The registered model's name and the limits of the export's parity check."""
+    """The registered model's name, the limits of the export's checks, and runs that its latency is the median of."""
 
     model_name: str
     parity_frames: Count
     max_parity_error: Annotated[float, Field(gt=0)]
+    latency_runs: Count
+    int8: Int8
 
 
 class Override(_Section):
@@ -387,5 +441,7 @@ def _describe(error: dict, model: type[BaseModel]) -> str:
 def _known_keys(parents: tuple, model: type[BaseModel]) -> list[str]:
     for part in parents:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part not in fields or not isinstance(fields[part].annotation, type):
+            return []  # in a dict of sections
         model = fields[part].annotation
     return [field.alias or name for name, field in model.model_fields.items()]

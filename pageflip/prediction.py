@@ -16,13 +16,17 @@ from pageflip.uploads import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 @dataclass(frozen=True)
 class Prediction:
-    """One frame's result; `time_s` and `frame` only for videos; `error` instead of a probability for a bad file."""
+    """One frame's result; `time_s` and `frame` only for videos; `error` instead of a probability for a bad file.
+
+    `review` marks a frame that the model is not sure of, and that a person should look at.
+    """
 
     path: str
     frame: int | None
     time_s: float | None
     probability: float | None
     label: str | None
+    review: bool | None = None
     error: str | None = None
 
 
@@ -61,7 +65,7 @@ def predict_files(predictor: Predictor, files: list[Path]) -> Iterator[Predictio
                 yield from _video(predictor, file)
         except DataError as error:
             yield from _flush(predictor, pending)
-            yield Prediction(str(file), None, None, None, None, error.message)
+            yield Prediction(str(file), None, None, None, None, error=error.message)
         if len(pending) >= BATCH:
             yield from _flush(predictor, pending)
     yield from _flush(predictor, pending)
@@ -79,5 +83,5 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
     probabilities = predictor.predict(np.stack([entry[3] for entry in pending]))
     for (file, frame, time_s, _), probability in zip(pending, probabilities.tolist(), strict=True):
         label = LABELS[probability >= predictor.threshold]
-        yield Prediction(str(file), frame, time_s, probability, label)
+        yield Prediction(str(file), frame, time_s, probability, label, predictor.to_review(probability))
     pending.clear()

@@ -32,7 +32,9 @@ from pageflip.inference import Predictor
 from pageflip.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
-MODEL_FILE, CARD_FILE, LOCK = "model.onnx", "card.json", "lineage/dvc.lock"
+INT8_ARTIFACT = "pageflip.int8_sha256"
+MODEL_FILE, INT8_FILE, CARD_FILE, LOCK = "model.onnx", "model.int8.onnx", "card.json", "lineage/dvc.lock"
+INT8 = "int8"  # `champion@int8` names the int8 file of the champion
 DEFAULT_MODEL_NAME = "pageflip"
 
 MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a retry will not mend them
@@ -203,9 +205,9 @@ def register_version(
     pip_requirements: list[str],
     lock: str = "",
 ) -> str:
-    """Register the package (model.onnx and card.json) as a pyfunc under the alias `candidate`.
+    """Register the package (model.onnx, card.json, maybe model.int8.onnx) as a pyfunc under the alias `candidate`.
 
-    The same ONNX file is registered once: a second call finds its version.
+    The same ONNX files are registered once: a second call finds their version.
 
     Args:
         lock: the dvc.lock entries of the stages that it is made of, as text.
@@ -215,7 +217,12 @@ def register_version(
     """
     mlflow_client = client()
     digest = sha256_of(package / MODEL_FILE)
+    int8 = {INT8_ARTIFACT: sha256_of(package / INT8_FILE)} if (package / INT8_FILE).exists() else {}
     version = find_version(name, digest)
+    if version is not None and mlflow_client.get_model_version(name, version).tags.get(INT8_ARTIFACT) != int8.get(
+        INT8_ARTIFACT
+    ):
+        version = None
     if version is None:
         run_id = _run_of_weights(mlflow_client, weights_sha256)
         info = _log_pyfunc(name, package, run_id, pip_requirements)
@@ -225,7 +232,7 @@ def register_version(
         mlflow_client.set_tag(run_id, "pageflip.model_version", version)
         _mark(mlflow_client, run_id)
         # the digest comes last: a version whose registration was cut short is not found, and is registered anew
-        for key, value in {**tags, WEIGHTS: weights_sha256, ARTIFACT: digest}.items():
+        for key, value in {**tags, WEIGHTS: weights_sha256, **int8, ARTIFACT: digest}.items():
             mlflow_client.set_model_version_tag(name, version, key, value)
     move_alias(name, CANDIDATE, version, kind=journal.REGISTRATION, reason=f"registered; its ONNX file is {digest}")
     return version
@@ -234,11 +241,12 @@ def register_version(
 def _log_pyfunc(name: str, package: Path, run_id: str, pip_requirements: list[str]) -> Any:
     from pageflip.served_model import INPUT_EXAMPLE, SIGNATURE, copy_code
 
+    files = {"model": package / MODEL_FILE, "card": package / CARD_FILE, INT8: package / INT8_FILE}
     with mlflow.start_run(run_id=run_id), copy_code() as code:
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={"model": str(package / MODEL_FILE), "card": str(package / CARD_FILE)},
+            artifacts={key: str(file) for key, file in files.items() if file.exists()},
             code_paths=[str(code)],
             signature=SIGNATURE,
             input_example=INPUT_EXAMPLE,
@@ -408,11 +416,12 @@ def aliases(name: str, version: str) -> list[str]:
 def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
     """Load what a user calls `champion`, `day-zero`, a version, an alias, or the path of an .onnx file.
 
-    The SHA-256 of a registered or committed ONNX file is checked before the file is loaded. As long as there is no
-    champion the model day-zero stands in for it, which is said on standard error.
+    `@int8` behind any but a path asks for the int8 file, which is part of the predictor's version, too: results of the
+    two files are not the same. The SHA-256 of a registered or committed ONNX file is checked before the file is loaded.
+    As long as there is no champion the model day-zero stands in for it, which is said on standard error.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or it has no int8 file.
         DataError: the file is not the one that was registered.
         UnavailableError: MLflow did not answer.
     """
@@ -422,30 +431,43 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
             remedy = "give a .onnx file, `champion`, `day-zero`, or a version number."
             raise ConfigError(f"there is no model file {model}", remedy)
         return Predictor.load(path)
+    model, _, variant = model.partition("@")
+    if variant not in ("", INT8):
+        raise ConfigError(f"there is no variant {variant!r} of {model}", f"the one there may be is `{model}@{INT8}`.")
     if day_zero.is_day_zero(model):
-        return day_zero.load_day_zero(model, name=name)
+        return day_zero.load_day_zero(model, name=name, int8=bool(variant))
     version = get_version(name, model)
     if version is None and model == CHAMPION:
-        predictor = day_zero.load_day_zero(name=name)
+        predictor = day_zero.load_day_zero(name=name, int8=bool(variant))
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:
         place = settings.shown(settings.tracking_uri())
         raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", "see `pageflip doctor`.")
+    return _load_version(name, version, int8=bool(variant))
+
+
+def _load_version(name: str, version: ModelVersion, *, int8: bool) -> Predictor:
+    file, tag = (INT8_FILE, INT8_ARTIFACT) if int8 else (MODEL_FILE, ARTIFACT)
+    registered = version.tags.get(tag)
+    if int8 and registered is None:
+        raise ConfigError(
+            f"{name} version {version.version} has no int8 file; its {CARD_FILE} says why", f"leave out `@{INT8}`."
+        )
     with _downloaded(version) as folder:
-        path = folder / MODEL_FILE
+        path = folder / file
         if not path.is_file():
             raise DataError(
-                f"the artifact store has lost {MODEL_FILE} of {name} version {version.version}",
+                f"the artifact store has lost {file} of {name} version {version.version}",
                 "restore it from a backup, or go back to another version: `pageflip rollback --to VERSION`.",
             )
-        digest, registered = sha256_of(path), version.tags.get(ARTIFACT)
+        digest = sha256_of(path)
         if digest != registered:
             raise DataError(
                 f"the file of {name} version {version.version} has the SHA-256 {digest}, registered was {registered}",
                 "do not use it: find out who changed the artifact store, and `pageflip rollback --to` another version.",
             )
-        return Predictor.load(path, name=name, version=str(version.version))
+        return Predictor.load(path, name=name, version=f"{version.version}@{INT8}" if int8 else str(version.version))
 
 
 @contextmanager

@@ -193,6 +193,29 @@ def _cautions(metrics: Mapping[str, Any]) -> list[str]:
             f"F1 on validation is {_score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
             f"choice of the best epoch, fits the validation clips better than others."
         )
+    return cautions + _cautions_of_choices(metrics)
+
+
+def _cautions_of_choices(metrics: Mapping[str, Any]) -> list[str]:
+    cautions = []
+    choice = metrics.get("threshold_choice", {"reached": True})
+    if not choice["reached"]:
+        cautions.append(
+            f"No threshold reaches the wanted {choice['wanted']} on validation; the one of the best F1 is used instead."
+        )
+    review = metrics.get("review", {"reached": {}})
+    for label, reached in review["reached"].items():
+        if not reached:
+            cautions.append(
+                f"On validation no frames called {label} are right often enough ({_share(review['error_rate'])} may be "
+                f"wrong): all of them are to be reviewed."
+            )
+    for name in metrics.get("shortcuts", {"flagged": []})["flagged"]:
+        row = metrics["shortcuts"]["changes"][name]
+        cautions.append(
+            f"Shortcut: frames made “{name}” cost {row['loss']:.1f} points of F1, more than the "
+            f"{metrics['shortcuts']['max_loss']:g} that are allowed, though their labels stay as they are."
+        )
     return cautions
 
 
@@ -246,6 +269,10 @@ def _reliability_chart(metrics: Mapping[str, Any]) -> Chart:
     largest = max(row["n"] for row in bins)
     chart = Chart("Reliability", Axis("mean predicted probability"), Axis("share that are flips"))
     chart.line([0, 1], [0, 1], "guide", "perfectly calibrated")
+    before = [row for row in metrics.get("reliability_before", []) if row["n"]]
+    if before and metrics["calibration"]["temperature"] != 1:
+        points = [row["mean_probability"] for row in before], [row["flip_share"] for row in before]
+        chart.line(*points, "two thin", "without the temperature")
     chart.line([row["mean_probability"] for row in bins], [row["flip_share"] for row in bins], "one thin")
     for row in bins:
         note = f"{row['n']} frames at {row['low']:.1f} to {row['high']:.1f}: {row['flip_share']:.0%} are flips"

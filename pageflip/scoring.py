@@ -55,6 +55,7 @@ FRAMES_SCHEMA = pa.schema(
         pa.field("time_s", pa.float64()),  # videos
         pa.field("probability", pa.float32()),
         pa.field("label", pa.string()),
+        pa.field("review", pa.bool_()),  # the model is not sure: a person should look
         pa.field("error", pa.string()),
     ]
 )
@@ -71,6 +72,9 @@ class Predicts(Protocol):
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
         """Probabilities of `flip`, float32 [N], for uint8 [N, height, width, 3]."""
+
+    def to_review(self, probability: float) -> bool:
+        """Whether a person should look at a frame of this probability."""
 
 
 @dataclass
@@ -239,13 +243,14 @@ def _prepare(
         "frames": len(probabilities),
         "broken_frames": sum(error is not None for error in scores.errors),
         "flip_frames": int((probabilities >= predictor.threshold).sum()),
+        "review_frames": sum(predictor.to_review(probability) for probability in scores.probabilities),
         "flips": len(flips),
         "duration_s": scores.times_s[-1],
         "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not uploads.is_image(f.name)][:LISTED],
         "run": run,
         "scored_at": _now(),
     }
-    pq.write_table(frame_table(scores, predictor.threshold), folder / "frames.parquet")
+    pq.write_table(frame_table(scores, predictor), folder / "frames.parquet")
     _write_json(folder / "events.json", {**head, "frames": len(probabilities), "events": _events(upload.kind, flips)})
     page = _render("scoring.html.j2", result=result, **_page(scores, flips, upload.kind, predictor.threshold))
     (folder / "index.html").write_bytes(page)
@@ -315,7 +320,7 @@ def flips_of(kind: str, scores: FrameScores, threshold: float) -> list[Flip]:
     return find_flips(np.array(scores.probabilities, np.float32), np.array(times), threshold)
 
 
-def frame_table(scores: FrameScores, threshold: float) -> pa.Table:
+def frame_table(scores: FrameScores, predictor: Predicts) -> pa.Table:
     """The frame table, one row per frame, in the columns of FRAMES_SCHEMA."""
     known = [
         None if error else probability for probability, error in zip(scores.probabilities, scores.errors, strict=True)
@@ -325,7 +330,8 @@ def frame_table(scores: FrameScores, threshold: float) -> pa.Table:
         "name": scores.names,
         "time_s": scores.times_s,
         "probability": known,
-        "label": [None if p is None else LABELS[p >= threshold] for p in known],
+        "label": [None if p is None else LABELS[p >= predictor.threshold] for p in known],
+        "review": [None if p is None else predictor.to_review(p) for p in known],
         "error": scores.errors,
     }
     return pa.Table.from_pydict({name: list(values) for name, values in columns.items()}, FRAMES_SCHEMA)

@@ -3,9 +3,11 @@
     make day-zero                                   # installs the ImageNet weights first
     python -m tasks.day_zero --real FOLDER          # and says how it does on labelled real frames
     python -m tasks.day_zero --params small.yaml    # section day_zero cut down: minutes
+    python -m tasks.day_zero --from-weights         # only judge, calibrate and export the weights in --out again
 
 What takes long is kept in the work folder: drawn frames are used again when they are complete and nothing that they
-depend on has changed, and a killed training goes on from its last epoch.
+depend on has changed, and a killed training goes on from its last epoch. `--from-weights` trains nothing: it wants the
+work folder of the training, whose validation frames temperature, threshold and review band are chosen on.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pageflip import day_zero, initial_weights, networks, settings, storage, synthetic, training
@@ -27,14 +29,14 @@ from pageflip.errors import ConfigError, DataError
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
-from pageflip.metrics import choose_threshold, evaluate_predictions
 from pageflip.pack import build_pack, open_pack
-from pageflip.params import DayZero, Params, Shares, load_params
+from pageflip.params import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.progress import counting
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.versions import environment, git_revision
-from tasks.evaluate import predict_parts
+from tasks.evaluate import judge, predict_parts
+from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 
 NETWORK = "efficientnet_lite0"
@@ -56,11 +58,15 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, help="folder of frames and checkpoints (default: below the run store)")
     parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the three files")
+    parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    ranges = load_synthesize(args.params).ranges
-    make_day_zero(load_params(args.params), ranges, work=args.work or default_work(), out=args.out)
+    params, work = load_params(args.params), args.work or default_work()
+    if args.from_weights:
+        remake_from_weights(params, work=work, out=args.out)
+    else:
+        make_day_zero(params, load_synthesize(args.params).ranges, work=work, out=args.out)
     if args.real:
         print_real(args.real, args.out)
 
@@ -71,7 +77,7 @@ def default_work() -> Path:
 
 
 def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, workers: int | None = None) -> dict:
-    """Draw, pack, split, train, judge and export; write the three files to the folder `out` and return the card.
+    """Draw, pack, split, train, judge and export; write the files to the folder `out` and return the card.
 
     Args:
         work: folder of what takes long, for the next attempt.
@@ -90,26 +96,83 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
     assignment = split_books(index, plan.shares, plan.seed)
     checkpoints = checkpoints_of(plan, assignment, frames, work)
     network, history = train(plan, pack, assignment, checkpoints)
-    predictions = predict_parts(network, pack, assignment)
-    val, test = (predictions[predictions["part"] == part] for part in ("val", "test"))
-    threshold = choose_threshold(val["target"], val["probability"], tolerance=plan.threshold_tolerance)
-    metrics = evaluate_predictions(
-        val,
-        test,
-        bootstrap_samples=params.evaluate.bootstrap_samples,
-        seed=params.evaluate.seed,
-        threshold=threshold,
-        unit="book",
-    )
-    rows = part_rows(assignment, "test")[0][: params.register_.parity_frames]
-    with folder_in_one_piece(out) as folder:
-        facts = export(network, folder, plan, metrics["threshold"])
-        limit = params.register_.max_parity_error
-        facts["parity_error"] = check_parity(network, folder / day_zero.MODEL_FILE, pack, rows, limit)
-        data = describe(index, assignment) | {"ranges_sha256": _digest(ranges), "renderer_sha256": renderer}
-        card = make_card(plan, metrics, data, revision) | facts | {"best_epoch": history["best_epoch"]}
-        write_json(folder / day_zero.CARD_FILE, card)
+    data = describe(index, assignment) | {"ranges_sha256": _digest(ranges), "renderer_sha256": renderer}
+    used = {name: release for name, release in environment().items() if name != "platform"}
+    source = {"data": data, "git_revision": revision, "environment": used, "best_epoch": history["best_epoch"]}
+    card = finish(params, plan, network, pack, assignment, source, out)
     training.delete_checkpoints(checkpoints)
+    return card
+
+
+def remake_from_weights(params: Params, *, work: Path, out: Path) -> dict:
+    """Judge, calibrate and export the weights in `out` again, on the frames of their training; return the card.
+
+    Drawing, network and split are those that the card names; thresholds and limits are those of `params`.
+
+    Raises:
+        DataError: weights or card are missing or do not belong together, or the frames are not in the work folder.
+    """
+    card = day_zero.read_card(out)
+    plan = parse(DayZero, card["params"], out / day_zero.CARD_FILE, "train it anew: `make day-zero`.")
+    network = networks.build_network(NETWORK, plan.network.model_dump())
+    network.load_state_dict(load_file(day_zero.checked_file(day_zero.WEIGHTS_FILE, out)))
+    pack, index = find_pack(work, card["data"]["frames_sha256"])
+    assignment = split_books(index, plan.shares, plan.seed)
+    source = {name: card[name] for name in ("data", "git_revision", "environment", "best_epoch")}
+    return finish(params, plan, network.eval(), pack, assignment, source, out)
+
+
+def find_pack(work: Path, frames_sha256: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """The packed frames of a training, by the digest that its card holds.
+
+    Raises:
+        DataError: they are not in the work folder.
+    """
+    for folder in sorted(work.glob("frames-*")):
+        pack, index = open_pack(folder)
+        if frames_digest(index) == frames_sha256:
+            return pack, index
+    raise DataError(
+        f"the frames that these weights were trained on ({frames_sha256[:12]}) are not in {work}",
+        "name the work folder of the training with --work, or run `make day-zero`.",
+    )
+
+
+def finish(
+    params: Params,
+    plan: DayZero,
+    network: nn.Module,
+    pack: np.ndarray,
+    assignment: pd.DataFrame,
+    source: dict[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    """Judge, calibrate and export a trained network; write the folder `out` and return the card.
+
+    Args:
+        source: what the card tells of the training: data, git_revision, environment, best_epoch.
+    """
+    judged = params.evaluate.model_copy(
+        update={"threshold": Threshold.model_validate("f1")}
+    )  # the best F1, within its tolerance
+    _, metrics = judge(
+        predict_parts(network, pack, assignment),
+        judged,
+        protocol="grouped",
+        unit="book",
+        tolerance=plan.threshold_tolerance,
+    )
+    temperature, limits = metrics["calibration"]["temperature"], params.register_
+    rows = part_rows(assignment, "test")[0][: limits.parity_frames]
+    with folder_in_one_piece(out) as folder:
+        facts = export(network, folder, plan, metrics)
+        model = folder / day_zero.MODEL_FILE
+        facts["parity_error"] = check_parity(network, model, pack, rows, limits.max_parity_error, temperature)
+        facts["files"] = export_files(network, model, pack, assignment, limits, temperature)
+        if facts["files"]["int8"]["offered"]:
+            facts["int8_sha256"] = facts["files"]["int8"]["sha256"]
+        card = make_card(plan, metrics) | source | facts
+        write_json(folder / day_zero.CARD_FILE, card)
     print_summary(card, out)
     return card
 
@@ -211,7 +274,7 @@ def check_size(network: nn.Module) -> None:
         )
 
 
-def export(network: nn.Module, folder: Path, plan: DayZero, threshold: float) -> dict[str, Any]:
+def export(network: nn.Module, folder: Path, plan: DayZero, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Write weights and ONNX file below `folder`; return what the card tells of them.
 
     Raises:
@@ -220,8 +283,10 @@ def export(network: nn.Module, folder: Path, plan: DayZero, threshold: float) ->
     weights, model = folder / day_zero.WEIGHTS_FILE, folder / day_zero.MODEL_FILE
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
     weights.chmod(0o644)  # safetensors makes it private
-    facts = {"threshold": threshold, "network": NETWORK, "weights_sha256": sha256_of(weights)}
-    export_onnx(network, model, width=plan.prepare.width, height=plan.prepare.height, facts=facts)
+    temperature = metrics["calibration"]["temperature"]
+    facts = {"threshold": metrics["threshold"], "network": NETWORK, "weights_sha256": sha256_of(weights)}
+    facts |= {"temperature": temperature, "review_band": band_of(metrics["review"])}
+    export_onnx(network, model, **plan.prepare.model_dump(), facts=facts, temperature=temperature)
     size = model.stat().st_size
     if size > MOST_BYTES:
         raise DataError(
@@ -238,12 +303,17 @@ def describe(index: pd.DataFrame, assignment: pd.DataFrame) -> dict[str, Any]:
         | {"flips": int((table["label"] == "flip").sum())}
         for part, table in assignment.groupby("part")
     }
-    frames = hashlib.sha256("".join(index["sha256"]).encode()).hexdigest()
-    return {"source": "drawn by pageflip.synthetic; no real frame among them", "parts": parts, "frames_sha256": frames}
+    source = "drawn by pageflip.synthetic; no real frame among them"
+    return {"source": source, "parts": parts, "frames_sha256": frames_digest(index)}
 
 
-def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any], revision: str) -> dict[str, Any]:
-    """The card, but for what is known of the files."""
+def frames_digest(index: pd.DataFrame) -> str:
+    """The SHA-256 of the frames of a pack, in their order."""
+    return hashlib.sha256("".join(index["sha256"]).encode()).hexdigest()
+
+
+def make_card(plan: DayZero, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The card, but for what is known of the training and of the files."""
     licences = {name: text for name, text in LICENCES.items() if name != "imagenet" or plan.network.initial == name}
     return {
         "model": day_zero.NAME,
@@ -252,9 +322,9 @@ def make_card(plan: DayZero, metrics: Mapping[str, Any], data: dict[str, Any], r
         "params": plan.model_dump(),
         "width": plan.prepare.width,
         "height": plan.prepare.height,
-        "git_revision": revision,
-        "environment": {name: release for name, release in environment().items() if name != "platform"},
-        "data": data,
+        "input": INPUT,
+        "calibration": metrics["calibration"],
+        "review": metrics["review"],
         "val": {name: metrics["val"][name] for name in TOLD if name in metrics["val"]},
         "test": {name: metrics[name] for name in TOLD},
         "licences": licences,

@@ -1,4 +1,4 @@
-"""Measure a trained network: threshold on validation, everything else on the test part; numbers, curves and a report.
+"""Measure a trained network: calibration, threshold and review band on validation, the rest on the test part; a report.
 
     python -m tasks.evaluate --model cnn --frames data/frames --split data/split \\
         --models models/trained/cnn --out reports/evaluation/cnn
@@ -17,14 +17,23 @@ from rich.table import Table
 
 from pageflip import day_zero, registry
 from pageflip.activation_maps import activation_maps
+from pageflip.calibration import calibrated, calibration_table, choose_review_band, fit_temperature, review_table
 from pageflip.console import run_main
 from pageflip.errors import DataError
 from pageflip.files import folder_in_one_piece, write_json
-from pageflip.metrics import evaluate_predictions, flat_numbers, worst_mistakes
-from pageflip.networks import INITIAL, load_network, predict_rows, read_config
+from pageflip.metrics import (
+    choose_threshold,
+    evaluate_predictions,
+    flat_numbers,
+    reliability_bins,
+    threshold_that_reaches,
+    worst_mistakes,
+)
+from pageflip.networks import INITIAL, load_network, predict_logits, read_config
 from pageflip.pack import data_digest, open_pack
-from pageflip.params import load_params
+from pageflip.params import Evaluate, Threshold, load_params
 from pageflip.report import write_plots, write_report
+from pageflip.shortcuts import run_shortcut_test
 from pageflip.splitting import part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
 
@@ -45,23 +54,13 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
     params = load_params(args.params)
-    evaluate(
-        args.model,
-        frames=args.frames,
-        split=args.split,
-        models=args.models,
-        out=args.out,
-        protocols=args.protocols,
-        protocol=params.split.protocol,
-        unit=params.split.unit,
-        bootstrap_samples=params.evaluate.bootstrap_samples,
-        seed=params.evaluate.seed,
-        mistakes=params.evaluate.worst_mistakes,
-    )
+    paths = {name: getattr(args, name) for name in ("frames", "split", "models", "out", "protocols")}
+    evaluate(args.model, params.evaluate, protocol=params.split.protocol, unit=params.split.unit, **paths)
 
 
 def evaluate(
     model: str,
+    params: Evaluate,
     *,
     frames: Path,
     split: Path,
@@ -70,9 +69,6 @@ def evaluate(
     protocols: Path = PROTOCOLS,
     protocol: str,
     unit: str,
-    bootstrap_samples: int,
-    seed: int,
-    mistakes: int,
 ) -> None:
     """Write metrics.json, predictions.parquet, plots/ and report.html to `out`, and log them to the training's run.
 
@@ -84,13 +80,20 @@ def evaluate(
     check_split_of_frames(assignment, index, split)
     config = read_config(models)
     network = load_network(models)
-    predictions = predict_parts(network, pack, assignment)
-    val, test = (predictions[predictions["part"] == part] for part in PARTS)
-    metrics = evaluate_predictions(
-        val, test, bootstrap_samples=bootstrap_samples, seed=seed, protocol=protocol, unit=unit
+    predictions, metrics = judge(predict_parts(network, pack, assignment), params, protocol=protocol, unit=unit)
+    test = predictions[predictions["part"] == "test"]
+    metrics["shortcuts"] = run_shortcut_test(
+        network,
+        pack,
+        test["row"].to_numpy(),
+        test["target"].to_numpy(),
+        temperature=metrics["calibration"]["temperature"],
+        threshold=metrics["threshold"],
+        changes=params.shortcuts.changes,
+        max_loss=params.shortcuts.max_loss,
     )
     metrics |= {"model": model, "weights_sha256": config["weights_sha256"]}
-    worst = worst_mistakes(test, metrics["threshold"], mistakes)["row"].to_numpy()
+    worst = worst_mistakes(test, metrics["threshold"], params.worst_mistakes)["row"].to_numpy()
     thumbnails = {int(row): pack[row] for row in worst}
     with folder_in_one_piece(out) as folder:
         write_json(folder / "metrics.json", {name: value for name, value in metrics.items() if name != "curves"})
@@ -116,6 +119,67 @@ def evaluate(
     print_summary(metrics, out)
 
 
+def judge(
+    predictions: pd.DataFrame, params: Evaluate, *, protocol: str, unit: str, tolerance: float = 0.0
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Calibrate, choose threshold and review band on validation, and measure on test.
+
+    Args:
+        predictions: what `predict_parts` returned.
+        tolerance: F1 on validation that may be given up for a wider plateau (see `choose_threshold`).
+
+    Returns:
+        The predictions, calibrated; and the keys of `evaluate_predictions` with calibration (temperature, reason, and
+        `calibration_table` of val and test), reliability_before, threshold_choice (see `choose`) and review
+        (error_rate, low, high, reached, and `review_table` of val and test).
+
+    Raises:
+        DataError: see `evaluate_predictions`.
+    """
+    val, test = (predictions[predictions["part"] == part] for part in PARTS)
+    fit = fit_temperature(val["target"], val["logit"], val["group"], **params.temperature.model_dump())
+    calibration = {"temperature": fit.value, "reason": fit.reason}
+    calibration |= {part: calibration_table(table, fit.value) for part, table in zip(PARTS, (val, test), strict=True)}
+    before = reliability_bins(test["target"], test["probability"])
+    predictions = predictions.assign(probability=calibrated(predictions["logit"], fit.value))
+    val, test = (predictions[predictions["part"] == part] for part in PARTS)
+    choice = choose(val, params.threshold, tolerance)
+    metrics = evaluate_predictions(
+        val,
+        test,
+        bootstrap_samples=params.bootstrap_samples,
+        seed=params.seed,
+        threshold=choice["threshold"],
+        protocol=protocol,
+        unit=unit,
+    )
+    band = choose_review_band(val["target"], val["probability"], choice["threshold"], params.review_error_rate)
+    review = {"error_rate": params.review_error_rate, "low": band.low, "high": band.high, "reached": band.reached}
+    review |= {
+        part: review_table(table, choice["threshold"], band) for part, table in zip(PARTS, (val, test), strict=True)
+    }
+    metrics |= {"calibration": calibration, "reliability_before": before, "threshold_choice": choice, "review": review}
+    return predictions, metrics
+
+
+def choose(val: pd.DataFrame, wanted: Threshold, tolerance: float = 0.0) -> dict[str, Any]:
+    """The threshold, and what it was chosen for: {threshold, wanted, reached}.
+
+    Where no threshold reaches the wanted precision on validation it is the one of the best F1, and `reached` is false.
+
+    Raises:
+        DataError: validation lacks a class.
+    """
+    best = choose_threshold(val["target"], val["probability"], tolerance)
+    goals = wanted.model_dump(exclude_none=True)
+    if not goals:
+        return {"threshold": best, "wanted": "F1", "reached": True}
+    threshold = threshold_that_reaches(val["target"], val["probability"], **goals)
+    ((name, value),) = goals.items()
+    reached = threshold is not None
+    return {"threshold": threshold if reached else best, "wanted": f"{name} {value:g}", "reached": reached}
+
+
 def check_split_of_frames(assignment: pd.DataFrame, index: pd.DataFrame, split: Path) -> None:
     """Refuse a split that was made of other frames: its rows would name the wrong pictures.
 
@@ -129,7 +193,9 @@ def check_split_of_frames(assignment: pd.DataFrame, index: pd.DataFrame, split: 
 
 
 def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> pd.DataFrame:
-    """The table of predictions (see `pageflip.metrics`) of the validation and the test part.
+    """The table of predictions (see `pageflip.metrics`) of the validation and the test part, and their logits.
+
+    The probabilities are those of the network itself, not calibrated yet.
 
     Raises:
         DataError: a part holds no frames.
@@ -140,7 +206,8 @@ def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> p
         if not len(rows):
             raise DataError(f"the split's part {part} holds no frames", "give it a larger share (split.shares).")
         table = assignment[assignment["part"] == part]
-        tables.append(table.assign(target=targets.astype(np.int64), probability=predict_rows(network, pack, rows)))
+        logit = predict_logits(network, pack, rows)
+        tables.append(table.assign(target=targets.astype(np.int64), logit=logit, probability=calibrated(logit, 1.0)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -202,7 +269,17 @@ def print_summary(metrics: Mapping[str, Any], out: Path) -> None:
     table.add_row("F1", f"{metrics['f1']:.3f} (95% {metrics['f1_low']:.3f} to {metrics['f1_high']:.3f})")
     table.add_row("precision, recall", f"{metrics['precision']:.3f}, {metrics['recall']:.3f}")
     table.add_row("ROC AUC", auc)
-    table.add_row("threshold (validation F1)", f"{metrics['threshold']:.3f} ({metrics['val']['f1']:.3f})")
+    choice, review = metrics["threshold_choice"], metrics["review"]
+    wanted = f", for {choice['wanted']}" if choice["reached"] else f"; {choice['wanted']} cannot be reached there"
+    table.add_row("threshold (validation F1)", f"{metrics['threshold']:.3f} ({metrics['val']['f1']:.3f}){wanted}")
+    calibration = metrics["calibration"]
+    table.add_row(
+        "temperature",
+        f"{calibration['temperature']:.3f}" + (f" ({reason})" if (reason := calibration["reason"]) else ""),
+    )
+    table.add_row("calibration error, before", "{ece_after:.3f}, {ece_before:.3f}".format(**calibration["test"]))
+    table.add_row("to be looked at again", f"{review['test']['share']:.0%} of the frames")
+    table.add_row("shortcuts flagged", ", ".join(metrics["shortcuts"]["flagged"]) or "none")
     table.add_row("tp, fp, fn, tn", ", ".join(str(counts[name]) for name in ("tp", "fp", "fn", "tn")))
     table.add_row("frames, groups", f"{metrics['n']}, {metrics['n_groups']}")
     table.add_row("clips judged right", f"{metrics['clips']['accuracy']:.0%} of {metrics['clips']['n']}")

@@ -1,4 +1,4 @@
-"""Export the best trained model to ONNX, prove the export, and register it in MLflow under the alias `candidate`.
+"""Export the best trained model to ONNX, fp32 and int8, prove it, and register it in MLflow as `candidate`.
 
 python -m tasks.register --models models --reports reports --frames data/frames --split data/split --out models/package
 python -m tasks.register --verify --out models/package
@@ -10,20 +10,23 @@ from importlib.metadata import version as release
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
+from torch import nn
 
 from pageflip import registry
 from pageflip.console import run_main
 from pageflip.errors import DataError, UnavailableError
-from pageflip.export import check_parity, export_onnx
-from pageflip.files import folder_in_one_piece, sha256_of
-from pageflip.networks import load_network, read_config
+from pageflip.export import check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.networks import load_network, predict_rows, read_config
 from pageflip.pack import open_pack
 from pageflip.params import Register, load_params
-from pageflip.splitting import ASSIGNMENT_FILE
+from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, git_revision
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
+INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")
 
 
@@ -63,34 +66,75 @@ def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
 
 
 def export(model: str, folder: Path, params: Register, args: argparse.Namespace) -> dict:
-    """Write model.onnx and card.json below `folder`; return the card."""
+    """Write model.onnx, card.json and, where it is good enough, model.int8.onnx below `folder`; return the card."""
     config = read_config(args.models / model)
     metrics = json.loads((args.reports / model / "metrics.json").read_text(encoding="utf-8"))
     network = load_network(args.models / model)
     path = folder / registry.MODEL_FILE
+    temperature, review = metrics["calibration"]["temperature"], metrics["review"]
     facts = {"threshold": metrics["threshold"], "network": model, "weights_sha256": config["weights_sha256"]}
-    export_onnx(network, path, width=config["width"], height=config["height"], facts=facts)
+    facts |= {"temperature": temperature, "review_band": band_of(review)}
+    size = {"width": config["width"], "height": config["height"]}
+    export_onnx(network, path, **size, facts=facts, temperature=temperature)
     frames, _ = open_pack(args.frames)
     rows = np.unique(np.linspace(0, len(frames) - 1, min(params.parity_frames, len(frames)), dtype=int))
-    difference = check_parity(network, path, frames, rows, params.max_parity_error)
+    difference = check_parity(network, path, frames, rows, params.max_parity_error, temperature)
     print(f"register: ONNX agrees with torch to {difference:.1e} in probability over {len(rows)} frames")
+    files = export_files(network, path, frames, read_assignment(args.split), params, temperature)
     card = facts | {
         "artifact_sha256": sha256_of(path),
         "data_version": data_version(),
-        "width": config["width"],
-        "height": config["height"],
+        **size,
+        "input": INPUT,
         "protocol": metrics["protocol"],
         "metrics": {key: metrics[key] for key in CARD_METRICS},
+        "calibration": metrics["calibration"],
+        "threshold_choice": metrics["threshold_choice"],
+        "review": review,
+        "files": files,
     }
-    (folder / registry.CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / registry.CARD_FILE, card)
     return card
+
+
+def band_of(review: dict) -> list[float] | None:
+    """The review band as the file's metadata holds it: [lowest, highest], or None."""
+    return None if review["low"] is None else [review["low"], review["high"]]
+
+
+def export_files(
+    network: nn.Module, path: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Register, temperature: float
+) -> dict:
+    """Write the int8 twin beside `path`, measure both on validation, and take the twin away where it loses too much.
+
+    Returns:
+        fp32 and int8: {file, offered, reason (why not, or None), and the keys of `measure_file`}.
+    """
+    target_path = path.with_name(f"{path.stem}.int8.onnx")
+    train = part_rows(assignment, "train")[0]
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(params.int8.calibration_frames, len(train)), dtype=int))
+    quantize_onnx(path, target_path, frames[train[chosen]])
+    rows, target = part_rows(assignment, "val")
+    expected = predict_rows(network, frames, rows, temperature=temperature)
+    files = {}
+    for name, file in (("fp32", path), ("int8", target_path)):
+        measured = measure_file(file, frames, rows, target, expected, latency_runs=params.latency_runs)
+        files[name] = {"file": file.name, "offered": True, "reason": None, **measured}
+    int8, limit = files["int8"], params.int8.max_f1_loss
+    if int8["f1_loss"] > limit:
+        int8 |= {"offered": False, "reason": f"it loses {int8['f1_loss']:.2f} points of F1, allowed are {limit:g}"}
+        target_path.unlink()
+    for name, row in files.items():
+        print(f"export: {name}: {row['bytes'] / 1e6:.2f} MB, {row['latency_ms']:.2f} ms a frame on one core,", end=" ")
+        print(f"F1 {row['f1']:.4f} on validation" + (f"; not offered: {row['reason']}" if row["reason"] else ""))
+    return files
 
 
 def register(folder: Path, card: dict, name: str, split: str) -> str:
     """Register the package with tags that say where it comes from; return the version."""
     tags = {f"metric.{key}": f"{value}" for key, value in card["metrics"].items()}
     tags |= {"git_revision": git_revision(), "data_version": card["data_version"], "split": split}
-    tags |= {"network": card["network"], "protocol": card["protocol"], "threshold": f"{card['threshold']}"}
+    tags |= {name: f"{card[name]}" for name in ("network", "protocol", "threshold", "temperature")}
     return registry.register_version(
         name,
         folder,
@@ -120,6 +164,9 @@ def verify(out: Path, name: str) -> None:
     candidate = registry.get_version(name, registry.CANDIDATE)
     if candidate is None or candidate.tags.get(registry.ARTIFACT) != digest:
         raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
+    int8 = sha256_of(out / registry.INT8_FILE) if (out / registry.INT8_FILE).exists() else None
+    if candidate.tags.get(registry.INT8_ARTIFACT) != int8:
+        raise UnavailableError(f"the candidate of {name} has not the int8 file {int8}", "run register again.")
     registry.mark_run(candidate.run_id)
 
 

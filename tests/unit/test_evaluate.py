@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pageflip.errors import DataError
-from tasks.evaluate import check_split_of_frames, count_parts, gather_facts, licences, predict_parts
+from pageflip.params import Threshold, load_params
+from tasks.evaluate import check_split_of_frames, choose, count_parts, gather_facts, judge, licences, predict_parts
 
 
 def make_index(frames=8):
@@ -55,6 +56,53 @@ def test_an_empty_part_is_refused_by_name():
     assignment = make_assignment(make_index())
     with pytest.raises(DataError, match="part test holds no frames"):
         predict_parts(Brightness(), np.zeros((8, 4, 3, 3), np.uint8), assignment[assignment["part"] != "test"])
+
+
+def make_predictions(sharpness=2.0):
+    """40 clips of 5 frames a part, whose logits are too sure by the factor `sharpness`."""
+    rng = np.random.default_rng(1)
+    tables = []
+    for part in ("val", "test"):
+        clip = np.repeat([f"{part}{number:02d}" for number in range(40)], 5)
+        logit = np.repeat(rng.normal(0, 2, 40), 5) + rng.normal(0, 0.3, 200)
+        target = (rng.random(200) < 1 / (1 + np.exp(-logit))).astype(int)
+        table = pd.DataFrame({"row": range(200), "target": target, "clip": clip, "group": clip, "part": part})
+        table["label"] = np.where(target == 1, "flip", "notflip")
+        tables.append(
+            table.assign(video=clip, frame=range(200), book=None, logit=(sharpness * logit).astype(np.float32))
+        )
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(probability=1 / (1 + np.exp(-table["logit"])))
+
+
+def test_validation_alone_chooses_temperature_threshold_and_band(params_file):
+    params = load_params(params_file).evaluate.model_copy(update={"bootstrap_samples": 20})
+    plain = make_predictions()
+    table, metrics = judge(plain, params, protocol="grouped", unit="clip")
+    again = plain.assign(target=np.where(plain["part"] == "test", 1 - plain["target"], plain["target"]))
+    _, other = judge(again, params, protocol="grouped", unit="clip")
+    assert metrics["calibration"]["temperature"] == pytest.approx(2, rel=0.4)
+    for key in ("temperature", "reason", "val"):
+        assert metrics["calibration"][key] == other["calibration"][key]
+    assert metrics["threshold_choice"] == other["threshold_choice"]
+    assert [metrics["review"][key] for key in ("low", "high", "val")] == [
+        other["review"][key] for key in ("low", "high", "val")
+    ]
+    assert metrics["calibration"]["test"]["ece_after"] == metrics["ece"] < metrics["calibration"]["test"]["ece_before"]
+    assert table["probability"].to_numpy() == pytest.approx(
+        1 / (1 + np.exp(-plain["logit"] / metrics["calibration"]["temperature"])), abs=1e-6
+    )
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_a_wanted_precision_is_used_where_it_is_reached_and_said_where_it_is_not():
+    val = make_predictions().query("part == 'val'")
+    reached = choose(val, Threshold(precision=0.8))
+    assert (reached["wanted"], reached["reached"]) == ("precision 0.8", True)
+    assert val.loc[val["probability"] >= reached["threshold"], "target"].mean() >= 0.8
+    val = val.assign(probability=np.where(val["target"] == 1, val["probability"], 1.0))
+    missed = choose(val, Threshold(precision=0.99))
+    assert (missed["reached"], missed["threshold"]) == (False, choose(val, Threshold.model_validate("f1"))["threshold"])
 
 
 def test_facts_tell_of_data_split_and_model(tmp_path):

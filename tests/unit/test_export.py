@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pageflip.errors import DataError
-from pageflip.export import check_parity, export_onnx
+from pageflip.export import IR_VERSION, OPSET, check_parity, export_onnx, measure_file, quantize_onnx
 from pageflip.inference import Predictor
 from pageflip.networks import build_network, predict_rows
 
@@ -69,3 +69,65 @@ def test_the_proof_passes_a_true_export_and_measures_it(network, exported, frame
 def test_the_proof_refuses_the_export_of_another_network(exported, frames):
     with pytest.raises(DataError, match=r"differs from the network by .*, allowed is 0\.0001"):
         check_parity(make_network(seed=1), exported, frames, np.arange(8), 1e-4)
+
+
+def test_the_temperature_is_inside_the_graph(network, frames, tmp_path):
+    path = tmp_path / "soft.onnx"
+    export_onnx(network, path, width=WIDTH, height=HEIGHT, facts=FACTS, temperature=2.5)
+    assert check_parity(network, path, frames, np.arange(8), 1e-5, temperature=2.5) < 1e-5
+    with pytest.raises(DataError, match="differs from the network"):
+        check_parity(network, path, frames, np.arange(8), 1e-5)
+
+
+@pytest.fixture(scope="module")
+def int8(exported, frames):
+    path = exported.with_name("model.int8.onnx")
+    quantize_onnx(exported, path, frames[:40])
+    return path
+
+
+def test_the_int8_twin_takes_the_same_pixels_and_says_nearly_the_same(network, int8, exported, frames):
+    expected = predict_rows(network, frames, np.arange(70))
+    probability = Predictor.load(int8).predict(frames)
+    assert probability == pytest.approx(expected, abs=0.05)
+    assert (probability != Predictor.load(exported).predict(frames)).any()
+    assert {entry.key: entry.value for entry in onnx.load(int8).metadata_props} == {
+        entry.key: entry.value for entry in onnx.load(exported).metadata_props
+    }
+
+
+def test_the_int8_twin_holds_int8_weights_for_each_channel_and_no_path_of_the_machine(int8):
+    model = onnx.load(int8)
+    weights = [value for value in model.graph.initializer if value.data_type == onnx.TensorProto.INT8 and value.dims]
+    assert [len(value.dims) for value in weights].count(4) == 3
+    scales = {value.name: value.dims for value in model.graph.initializer if value.name.endswith("_scale")}
+    assert sorted(dims[0] for dims in scales.values() if dims) == [4, 8, 8]
+    for trace in (b"site-packages", b"/pageflip/", b"/tmp/"):
+        assert trace not in int8.read_bytes()
+
+
+def test_the_same_file_and_frames_give_the_same_int8_bytes(int8, exported, frames, tmp_path):
+    quantize_onnx(exported, tmp_path / "again.onnx", frames[:40])
+    assert (tmp_path / "again.onnx").read_bytes() == int8.read_bytes()
+
+
+def test_both_files_keep_to_what_older_runtimes_on_phones_load(int8, exported):
+    for path in (int8, exported):
+        model = onnx.load(path)
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+        assert model.ir_version == IR_VERSION
+        (size,) = {value.type.tensor_type.elem_type for value in model.graph.input}
+        assert size == onnx.TensorProto.UINT8
+
+
+def test_a_file_is_measured_against_the_networks_own_probabilities(network, exported, frames):
+    rows = np.arange(20)
+    expected = predict_rows(network, frames, rows)
+    target = (expected >= np.median(expected)).astype(int)
+    facts = measure_file(exported, frames, rows, target, expected, latency_runs=3)
+    assert facts["f1_loss"] == pytest.approx(0)
+    assert facts["largest_difference"] < 1e-5
+    assert facts["bytes"] == exported.stat().st_size
+    assert facts["latency_ms"] > 0
+    never = measure_file(exported, frames, rows, target, np.zeros(20, np.float32), latency_runs=3)
+    assert never["f1_loss"] == -100 * never["f1"] < 0

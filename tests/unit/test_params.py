@@ -116,6 +116,27 @@ def test_shares_must_add_up_to_one(change):
         load_params(change("split.shares.train", 0.7))
 
 
+@pytest.mark.parametrize(
+    ("value", "goals"), [("f1", {}), ({"precision": 0.95}, {"precision": 0.95}), ({"recall": 1}, {"recall": 1})]
+)
+def test_the_threshold_is_for_f1_or_a_wanted_precision_or_recall(change, value, goals):
+    threshold = load_params(change("evaluate.threshold", value)).evaluate.threshold
+    assert threshold.model_dump(exclude_none=True) == goals
+
+
+@pytest.mark.parametrize("value", ["f2", {}, {"precision": 0.9, "recall": 0.9}, 0.5, None])
+def test_another_goal_of_the_threshold_is_refused(change, value):
+    with pytest.raises(ConfigError, match=r"evaluate\.threshold = .* must be f1, \{precision: SHARE\} or"):
+        load_params(change("evaluate.threshold", value))
+
+
+def test_a_mistake_in_a_change_of_the_shortcut_test_is_named(change):
+    with pytest.raises(ConfigError, match=r"evaluate\.shortcuts\.changes\.odd\.blur = 3: "):
+        load_params(change("evaluate.shortcuts.changes.odd", {"blur": 3}))
+    with pytest.raises(ConfigError, match=r"unknown key evaluate\.shortcuts\.changes\.odd\.blurr"):
+        load_params(change("evaluate.shortcuts.changes.odd", {"blurr": 0.01}))
+
+
 def test_brightness_must_ascend(change):
     with pytest.raises(ConfigError, match=r"brightness is \[245\.0, 10\.0\], and must be \[lowest, highest\]"):
         load_params(change("validate.brightness", [245, 10]))

@@ -1,5 +1,7 @@
 """Pictures, folders and videos that a user names, and what the model says of them."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -86,3 +88,10 @@ def test_videos_give_a_row_for_each_frame_between_pictures(predictor, tmp_path):
     assert [row.frame for row in rows[1:-1]] == list(range(80))
     assert [row.time_s for row in rows[1:-1]] == pytest.approx([number / 10 for number in range(80)], abs=1e-3)
     assert [row.label for row in rows[1:-1]] == ["notflip"] * 40 + ["flip"] * 40
+
+
+def test_frames_in_the_review_band_are_marked(predictor, tmp_path):
+    unsure = replace(predictor, band=(0.4, 0.6))
+    rows = list(predict_files(unsure, [picture(tmp_path / f"{grey}.png", grey) for grey in (200, 128, 50)]))
+    assert [row.review for row in rows] == [False, True, False]
+    assert [row.review for row in predict_files(predictor, [tmp_path / "128.png"])] == [False]

@@ -184,6 +184,33 @@ def test_what_cannot_be_loaded_is_named_with_a_remedy(models_home):
         load_predictor("nowhere.onnx")
 
 
+def add_int8(package, write_model, **facts):
+    write_model(package / registry.INT8_FILE, **facts)
+    return package
+
+
+def test_the_int8_file_of_a_version_is_loaded_by_its_alias_and_checked_too(mlflow_home, write_package, write_model):
+    def register(package):
+        return registry.register_version(NAME, package, weights_sha256=WEIGHTS, tags={}, pip_requirements=["numpy"])
+
+    package = write_package(mlflow_home / "p")
+    assert register(package) == "1"
+    with pytest.raises(ConfigError, match=r"version 1 has no int8 file; its card\.json says why"):
+        load_predictor("candidate@int8")
+    add_int8(package, write_model, middle=127.0)
+    assert [register(package), register(package)] == ["2", "2"]  # the same model.onnx, and more
+    quick = load_predictor("candidate@int8")
+    assert (quick.name, quick.version) == (NAME, "2@int8")
+    assert load_predictor(quick.version).version == "2@int8"
+    assert load_predictor("candidate").version == "2"
+    (stored,) = (mlflow_home / "mlartifacts").rglob(registry.INT8_FILE)
+    write_model(stored, middle=1.0)
+    with pytest.raises(DataError, match=r"version 2 has the SHA-256 .*, registered was"):
+        load_predictor("2@int8")
+    with pytest.raises(ConfigError, match="no variant 'int4' of 2"):
+        load_predictor("2@int4")
+
+
 def stored_model(home):
     (path,) = (home / "mlartifacts").rglob("model.onnx")
     return path

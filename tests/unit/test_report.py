@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -209,6 +210,49 @@ def test_a_long_clip_table_is_cut_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "MAX_CLIP_ROWS", 5)
     text, _ = write(tmp_path)
     assert "7 more clips" in text
+
+
+PART = {"n": 9, "n_groups": 3, "ece_before": 0.2345, "ece_after": 0.0456, "nll_before": 0.7, "nll_after": 0.4}
+REST = {"n": 8, "n_flip": 4, "f1": 0.9, "precision": 0.9, "recall": 0.9, "error_rate": 0.125}
+CHOSEN = {
+    "calibration": {"temperature": 1.75, "reason": "the optimum is beyond 4, the bound", "val": PART, "test": PART},
+    "threshold_choice": {"threshold": 0.5, "wanted": "precision 0.95", "reached": False},
+    "review": {
+        **{"error_rate": 0.01, "low": 0.25, "high": 1.0, "reached": {"flip": False, "notflip": True}},
+        **{"val": {"frames": 1, "share": 0.1, "rest": REST}, "test": {"frames": 9, "share": 1.0, "rest": None}},
+    },
+    "shortcuts": {
+        **{"max_loss": 2, "f1": 0.9, "flagged": ["grey <b>"]},
+        "changes": {
+            "mirror": {"f1": 0.91, "loss": -1.0, "turned": 2, "flagged": False},
+            "grey <b>": {"f1": 0.8, "loss": 10.0, "turned": 7, "flagged": True},
+        },
+    },
+}
+
+
+def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tmp_path):
+    val, test = predictions("val", 1), predictions("test", 2)
+    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
+    result |= CHOSEN | {"reliability_before": metrics.reliability_bins(test["target"], test["probability"])}
+    report.write_report(
+        tmp_path / "r.html",
+        metrics=result,
+        predictions=pd.concat([val, test]),
+        history=None,
+        thumbnails={},
+        context={"model": "cnn"},
+    )
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    Page(text)
+    for words in ("Calibration</h2>", "temperature 1.750", "beyond 4, the bound", "0.234", "0.046", "without the temp"):
+        assert words in text
+    for words in ("Frames to review</h2>", "0.250 to 1.000", "12.5%", "no frames called flip are right often enough"):
+        assert words in text
+    for words in ("Shortcut test</h2>", "cost 10.0 points", "-10.0", "+1.0", "grey &lt;b&gt;"):
+        assert words in text
+    assert "No threshold reaches the wanted precision 0.95" in text
+    assert "grey <b>" not in text
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.99999, "0.999"), (1.0, "1.000"), (0.12345, "0.123"), (None, "\u2013")])

@@ -235,6 +235,18 @@ def test_a_folder_is_scored_as_a_sequence_and_a_broken_frame_is_noted(
     assert "1 of 30 frames cannot be read" in (folder / "index.html").read_text()
 
 
+def test_frames_that_the_model_is_not_sure_of_are_marked_and_counted(
+    drop: Path, results: Path, predictor: Predictor
+) -> None:
+    for number, grey in enumerate((DARK, 128, BRIGHT, 128), start=1):
+        _picture(drop / "pages" / f"f{number}.png", grey)
+    (drop / "pages" / "f4.png").write_text("no picture")
+    outcome = _score(drop, results, replace(predictor, band=(0.4, 0.6)))["pages"]
+    folder = _published(results, outcome)
+    assert pd.read_parquet(folder / "frames.parquet")["review"].tolist() == [False, True, False, None]
+    assert json.loads((folder / "result.json").read_text())["review_frames"] == 1
+
+
 def test_a_picture_gets_a_label_and_no_event(drop: Path, results: Path, predictor: Predictor) -> None:
     _picture(drop / "one.png", BRIGHT)
     outcome = _score(drop, results, predictor)["one.png"]
@@ -361,6 +373,9 @@ def test_an_upload_that_changes_while_it_is_scored_is_not_published(
         def predict(self, frames: np.ndarray) -> np.ndarray:
             _picture(file, DARK)
             return predictor.predict(frames)
+
+        def to_review(self, probability: float) -> bool:
+            return predictor.to_review(probability)
 
     assert _score_one(upload, results, Interrupted(), Ledger(str(results)), "run").status == "changed"
     assert _snapshot(results) == {}
