@@ -140,7 +140,7 @@ def _clip_disjoint(index: pd.DataFrame, params: Protocols, bits: int, seed: int)
     if fewest < params.folds:
         raise DataError(
             f"{params.folds} folds of whole clips are asked for, and one label has only {fewest} groups of clips",
-            "add clips, or lower protocols.folds (--folds).",
+            "add clips, or lower protocols.folds (--folds) or split.near_duplicate_bits.",
         )
     folding = StratifiedGroupKFold(n_splits=params.folds, shuffle=True, random_state=seed)
     for number, (rest, test) in enumerate(folding.split(left, left["label"], left["group"]), start=1):
@@ -162,19 +162,26 @@ def _leave_one_book_out(index: pd.DataFrame, params: Protocols, bits: int, seed:
             f"there are frames of {len(books)} books, and one each is needed to train, to choose and to test",
             "add clips of further books.",
         )
-    clip_groups = pd.Series(find_groups(index, unit="clip", near_duplicate_bits=bits))
-    book = index["book"].reset_index(drop=True)
+    linked = find_groups(index, unit="clip", near_duplicate_bits=bits)
+    table = _table(index).assign(group=index["book"].to_numpy())
     for name in books:
-        tainted = clip_groups.isin(set(clip_groups[(book == name) & usable])).to_numpy()
-        rest = np.flatnonzero(usable & ~tainted)
-        table = _table(index).assign(group=book.to_numpy())
-        # test frames have their book as group; validation is kept apart by books joined by near-duplicates
-        if len(rest):
-            left = index.iloc[rest].reset_index(drop=True)
-            table.iloc[rest, table.columns.get_loc("group")] = find_groups(left, unit="book", near_duplicate_bits=bits)
-        yield Fold(
-            BOOK, name, seed, _deal(table, np.flatnonzero(usable & (book == name)), rest, params.val_share, seed)
-        )
+        test = usable & (table["book"] == name).to_numpy()
+        rest = usable & ~np.isin(linked, linked[test])
+        dealt = _deal(table, np.flatnonzero(test), np.flatnonzero(rest), params.val_share, seed)
+        yield Fold(BOOK, name, seed, _part_twins(dealt, linked))
+
+
+def _part_twins(table: pd.DataFrame, linked: np.ndarray) -> pd.DataFrame:
+    """Leave out clips of val that share a near-duplicate with train; where val would lose a label, those of train.
+
+    Books are not joined by near-duplicates, as groups of clips are: in one room all books can look alike at a glance,
+    and there would be nothing left to deal.
+    """
+    train, val = ((table["part"] == part).to_numpy() for part in ("train", "val"))
+    kept = val & ~np.isin(linked, linked[train])
+    if set(table["label"][kept]) == set(LABELS):
+        return table.assign(part=table["part"].mask(val & ~kept, UNUSED))
+    return table.assign(part=table["part"].mask(train & np.isin(linked, linked[val]), UNUSED))
 
 
 def _later_frames(index: pd.DataFrame, params: Protocols, bits: int, seed: int) -> Iterator[Fold]:

@@ -85,6 +85,22 @@ def test_clips_of_other_books_that_look_like_the_book_left_out_are_not_trained_o
         assert seen_in_training(folds[name], index, BITS)["near_duplicate"] == 0
 
 
+def test_no_clip_of_validation_looks_like_one_of_training_and_alike_books_are_left_out_all_the_same():
+    index = make_index(books=3)
+    alike = index["clip"].isin(["flip/0000", "flip/0001", "flip/0002"])  # one clip of each book
+    index.loc[alike, "phash"] = np.uint64(0)
+    folds = make_folds("leave-one-book-out", index, make_params(), BITS)
+    assert len(folds) == 3
+    for fold in folds:
+        parts = fold.assignment.loc[alike, "part"]
+        assert set(parts) == {"test", "unused"}
+    twins = index["clip"].isin(["flip/0003", "flip/0004"])
+    index.loc[twins, "phash"] = np.uint64(2**64 - 1)
+    left_out = {fold.name: fold for fold in make_folds("leave-one-book-out", index, make_params(), BITS)}["book-2"]
+    parts = left_out.assignment.loc[twins, "part"]
+    assert set(parts) == {"train", "unused"}
+
+
 def test_a_clip_without_a_book_refuses_leave_one_book_out_and_names_the_file_to_write():
     index = make_index()
     index.loc[index["clip"] == "flip/0005", "book"] = None
