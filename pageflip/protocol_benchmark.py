@@ -19,7 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import augmentation, efficientnet, initial_weights, networks, protocols, training, transforms
+from pageflip import (
+    augmentation,
+    efficientnet,
+    initial_weights,
+    networks,
+    protocols,
+    torchvision_networks,
+    training,
+    transforms,
+)
 from pageflip.errors import ConfigError, DataError, PageflipError
 from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.frames import BOOKS_FILE, LABELS, list_frames
@@ -31,7 +40,8 @@ from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
 from pageflip.splitting import part_rows
 from pageflip.versions import data_version, environment, git_revision
 
-CODE = (training, transforms, augmentation, networks, efficientnet, initial_weights)  # as in tasks/train.py
+# as in tasks/train.py
+CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks, initial_weights)
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"
 PREDICTIONS_FILE, FOLD_FILE = "predictions.parquet", "fold.json"
 LINE_EVERY_S = 5.0
@@ -59,8 +69,9 @@ def make_recipe(model: str, params: Params, epochs: int | None = None) -> Recipe
         raise ConfigError(f"there is no network {model!r}", f"known are {', '.join(sorted(networks.REGISTRY))}.")
     section = getattr(params.train.networks, model)
     settings, fit = section.model_dump(exclude={"fit"}), section.fit.applied_to(params.train.fit)
-    if epochs is not None:
-        fit = fit.model_copy(update={"epochs": epochs})
+    # on several devices Lightning would start this whole command once more for each
+    changes = {"devices": 1, "num_nodes": 1} | ({} if epochs is None else {"epochs": epochs})
+    fit = fit.model_copy(update=changes)
     facts = {"network": model, "settings": settings, "fit": fit.model_dump()}
     facts |= {"augment": params.train.augment.model_dump()}
     facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(networks.INITIAL, "none"))}
