@@ -1,6 +1,6 @@
 """What a hermetic stage costs beyond its command.
 
-Measured, in one project with small frames: the wall time of `python -m tasks.run_stage STAGE --run RUN`, which lays a
+Measured: in one project with small frames, the wall time of `python -m tasks.run_stage STAGE --run RUN`, which lays a
 workspace, fetches what the stage needs, runs it through DVC and pushes its outputs, less that of the stage's command
 from dvc.yaml alone, one after the other; Python's start-up is in both. The caches of the machine are warm, the run
 cache is emptied before each round, so that every stage is computed. The row's value is the stage that costs most, the
