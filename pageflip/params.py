@@ -358,7 +358,7 @@ class Protocols(_Section):
 class DayZero(_Section):
     """The model that is there before any labels: what is drawn for it, and how it is trained (`make day-zero`).
 
-    What scenes are drawn from stands in `synthesize.ranges`.
+    What scenes are drawn from stands in `synthesize.ranges`, but for the keys in `ranges`.
     """
 
     seed: Seed
@@ -368,6 +368,7 @@ class DayZero(_Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     quality: Annotated[int, Field(ge=1, le=100)]
+    ranges: dict[str, Any] = {}  # checked by pageflip.synthetic.ranges when something is drawn
     shares: Shares
     prepare: Prepare
     threshold_tolerance: Share

@@ -66,9 +66,21 @@ def main() -> None:
     if args.from_weights:
         remake_from_weights(params, work=work, out=args.out)
     else:
-        make_day_zero(params, load_synthesize(args.params).ranges, work=work, out=args.out)
+        make_day_zero(params, ranges_of(args.params, params.day_zero), work=work, out=args.out)
     if args.real:
         print_real(args.real, args.out)
+
+
+def ranges_of(path: Path, plan: DayZero) -> Ranges:
+    """The ranges of `synthesize` in the params file, with what `day_zero.ranges` has otherwise.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be.
+    """
+    content = load_synthesize(path).ranges.model_dump()
+    for part, changes in plan.ranges.items():
+        content[part] = {**content.get(part, {}), **changes} if isinstance(changes, dict) else changes
+    return parse(Ranges, content, path, "see day_zero.ranges; the keys stand in pageflip/synthetic/ranges.py.")
 
 
 def default_work() -> Path:

@@ -14,8 +14,8 @@ import yaml
 from pageflip import day_zero
 from pageflip.errors import ConfigError, DataError
 from pageflip.files import sha256_of
-from pageflip.params import Params, Shares
-from pageflip.synthetic.ranges import Ranges
+from pageflip.params import Params, Shares, load_params
+from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import day_zero as task
 
 ROOT = Path(__file__).parents[2]
@@ -221,3 +221,14 @@ def test_the_committed_model_is_whole_small_and_packaged():
 def test_real_frames_are_measured_and_told(made, packed, capsys):
     task.print_real(packed[0], made[1])
     assert re.search(r"day-zero: 60 real frames: F1 0\.\d+, ROC AUC", capsys.readouterr().out)
+
+
+def test_day_zero_draws_wider_than_the_sample_where_its_own_ranges_say_so(params_file):
+    plan = load_params(params_file).day_zero
+    sample, own = load_synthesize(params_file).ranges, task.ranges_of(params_file, plan)
+    assert own.book.page_width == tuple(plan.ranges["book"]["page_width"]) != sample.book.page_width
+    assert own.book.thickness == sample.book.thickness
+    assert own.flips == sample.flips
+    wrong = plan.model_copy(update={"ranges": {"book": {"page_widht": [0.1, 0.2]}}})
+    with pytest.raises(ConfigError, match=r"unknown key book\.page_widht \(did you mean page_width"):
+        task.ranges_of(params_file, wrong)

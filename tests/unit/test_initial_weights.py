@@ -59,13 +59,13 @@ def test_the_package_that_is_named_is_the_one_of_the_requirements(params_file):
 
 
 def test_day_zero_is_the_committed_model():
-    card = day_zero.read_card()["params"]["network"]
-    network = make(stages=card["stages"], last=card["last"])
+    card = day_zero.read_card()
+    network = make(stages=card["params"]["network"]["stages"], last=card["params"]["network"]["last"])
     load_initial(network, "day-zero")
     committed = day_zero.load_day_zero()
     frames = torch.randint(0, 256, (2, committed.height, committed.width, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = torch.sigmoid(network.eval()(frames.permute(0, 3, 1, 2) / 255))
+        expected = torch.sigmoid(network.eval()(frames.permute(0, 3, 1, 2) / 255) / card["temperature"])
     assert committed.predict(frames.numpy()) == pytest.approx(expected.numpy(), abs=1e-3)
     assert fingerprint("day-zero") == sha256_of(day_zero.FOLDER / day_zero.WEIGHTS_FILE)
 
