@@ -59,7 +59,6 @@ def place(postgres: Postgres, drivers: Path, tmp_path_factory: pytest.TempPathFa
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
         "PAGEFLIP_RETRAIN_SCHEDULE": "none",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
-        "OMP_NUM_THREADS": "1",
     }
     project = make_project(tmp_path_factory.mktemp("faults") / "project")
     home = project / ".pageflip"
