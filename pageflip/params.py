@@ -260,7 +260,7 @@ class Stills(_Section):
     shortest_s: Annotated[float, Field(ge=0)] = 0.1
     compared: Annotated[int, Field(ge=0)] = 12
     same_correlation: Share = 0.7
-    same_share: Share = 0.6
+    same_share: Share = 0.8
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
 
 

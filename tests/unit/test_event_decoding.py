@@ -119,10 +119,10 @@ def test_two_flips_that_follow_each_other_are_told_apart_where_the_evidence_is_t
 
 def test_what_lasts_too_long_for_one_flip_is_two_without_a_rest():
     brisk = model_of(flip=0.6, again=0.2, broad=0.0, sd=0.2)
-    (one, two) = flips_in("." * 30 + "#" * 80 + "." * 30, brisk)
-    assert (one[0], two[1]) == (30, 109)
+    (one, two) = flips_in("." * 30 + "#" * 40 + "." * 30, brisk)
+    assert (one[0], two[1]) == (30, 69)
     assert two[0] == one[1] + 1
-    assert flips_in("." * 30 + "#" * 24 + "." * 30, brisk) == [(30, 53)]
+    assert flips_in("." * 30 + "#" * 20 + "." * 30, brisk) == [(30, 49)]
 
 
 def test_the_frame_rate_makes_no_difference_to_when_flips_are():
