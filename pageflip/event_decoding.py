@@ -142,9 +142,7 @@ class _Lattice:
         lasted = self.edges[end] - self.edges[first:end]
         score = self.entered[first:end, state] + state * (self.total[end] - self.total[first:end])
         score = score + (
-            durations.log_survival(lasted)
-            if end == self.count
-            else durations.log_density(lasted) + self._log_step(end)
+            durations.log_survival(lasted) if end == self.count else durations.log_density(lasted) + self._log_step(end)
         )
         best = int(score.argmax())
         return float(score[best]), first + best

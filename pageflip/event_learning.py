@@ -8,6 +8,7 @@ the best F1 of events.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _fit(recordings: Sequence[Recording], threshold: float, plan: Events, learnt
         step = float(np.median(np.diff(recording.times_s)))
         events = recording.truth.events
         flips += [offset - onset + step for onset, offset in events]
-        rests += [after[0] - before[1] - step for before, after in zip(events, events[1:], strict=False)]
+        rests += [after[0] - before[1] - step for before, after in pairwise(events)]
     joined = sum(rest < STEP_S / 2 for rest in rests)
     return EventModel(
         rest=_durations([rest for rest in rests if rest >= STEP_S / 2], plan),
@@ -119,9 +120,7 @@ def _judge(held_out: list[tuple[EventModel, list[Recording]]], threshold: float,
     true, found, aborted = [], [], []
     for model, recordings in held_out:
         for recording in recordings:
-            flips = decode_flips(
-                recording.probabilities, recording.times_s, threshold, _with_evidence(model, per_s)
-            )
+            flips = decode_flips(recording.probabilities, recording.times_s, threshold, _with_evidence(model, per_s))
             true.append(recording.truth.events)
             found.append([(flip.start_s, flip.end_s) for flip in flips])
             aborted.append(recording.truth.aborted)

@@ -221,11 +221,11 @@ class Promote(_Section):
 class Events(_Section):
     """What events are learnt from, and how (`make events`): drawn videos, of books that nothing else is drawn from.
 
-    The last `brisk` of the videos rest only `brisk_rest` frames between flips; the others as `synthesize.ranges` says. Log-odds
-    are read up to `context_s` on either side of a frame, and the recording's resting level as the `level_quantile` of
-    what lies within `level_s`. `broad_share` of the durations is taken as far broader than in
-    drawn videos, by `broad_log_sd`, since people differ; beyond `tail_s` a state may go on for ever. `evidence_per_s`
-    are tried by cross-validation over videos in `folds` parts.
+    The last `brisk` of the videos rest only `brisk_rest` frames between flips; the others as `synthesize.ranges` says.
+    Log-odds are read up to `context_s` on either side of a frame, and the recording's resting level as the
+    `level_quantile` of what lies within `level_s`. `broad_share` of the durations is taken as far broader than in drawn
+    videos, by `broad_log_sd`, since people differ; beyond `tail_s` a state may go on for ever. `evidence_per_s` are
+    tried by cross-validation over videos in `folds` parts.
     """
 
     seed: Seed

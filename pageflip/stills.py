@@ -1,7 +1,7 @@
 """Page stills: of each rest between flips the frame that shows the pages best, and none twice.
 
-Candidates are frames of a rest, away from its flips. On the tiles of a full-size picture that hold print (bright, with
-fine detail in most candidates) each candidate is measured:
+Candidates are frames of a rest, away from its flips. Each is measured on the tiles of the full-size picture that hold
+print (bright, with fine detail in most candidates):
 
     sharpness   spread of the Laplacian, as a share of the rest's best (Pech-Pacheco et al., "Diatom autofocusing", 2000)
     covered     share of tiles that differ from what most candidates show there, or hold more skin: a hand over the text
@@ -12,9 +12,10 @@ A hand that lies still through a whole rest cannot be told this way unless its c
 same pages (after an aborted lift, or turned back) share one still, the better one.
 """
 
-import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -42,6 +43,16 @@ class Rest:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A candidate at its full size: uint8 [height, width, 3] RGB, and its content as a file with that suffix."""
+
+    index: int
+    rgb: np.ndarray
+    suffix: str
+    encode: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
 class Measures:
     """A picture's tiles, float32 [rows, columns] each, and a small grey picture to compare pages on, uint8."""
 
@@ -60,6 +71,7 @@ class Still:
         sharpness, covered, clipped, motion: see the module; shares.
         score: the product that candidates are ranked by.
         looked_at: number of candidates. `rests` is 1, or more when later rests showed the same pages.
+        file: name of the picture in the folder of stills, full size.
     """
 
     index: int
@@ -74,7 +86,7 @@ class Still:
     probability: float
     looked_at: int
     rests: int
-    content: bytes
+    file: str
 
     @property
     def reason(self) -> str:
@@ -111,60 +123,70 @@ def _length(times_s: np.ndarray, known: np.ndarray) -> float:
 
 def pick_stills(
     rests: Sequence[Rest],
-    pictures: Iterator[tuple[int, np.ndarray, Callable[[], bytes]]],
+    pictures: Iterator[Picture],
     probabilities: np.ndarray,
     times_s: Sequence[float | None],
     plan: Stills,
+    folder: Path,
 ) -> list[Still]:
-    """Choose a still for each rest and drop those that show the same pages as an earlier one.
+    """Choose a still for each rest, write it into `folder`, and drop those that show the same pages as an earlier one.
 
-    Only one rest's candidates, as files, and the small pictures of `plan.compared` stills are in memory at a time,
-    beside the stills themselves.
+    Only one rest's candidates, as files, and the small pictures of `plan.compared` stills are in memory at a time.
 
     Args:
-        pictures: (frame, uint8 [height, width, 3] RGB, its content as a file) of all candidates, by frame; frames that
-            cannot be read may be missing.
+        pictures: all candidates, by frame; frames that cannot be read may be missing.
+        probabilities, times_s: of all frames; time None where there is no clock.
     """
     stills: list[Still] = []
-    smalls: list[np.ndarray] = []
-    for still, small in _best_of_each(rests, pictures, probabilities, times_s):
-        again = next((i for i in _latest(stills, plan) if same_pages(smalls[i], small, plan)), None)
+    smalls: deque[tuple[int, np.ndarray]] = deque(maxlen=plan.compared)  # position in `stills`, small picture
+    for rest in _looked_at(rests, pictures):
+        still, small, content = _best(*rest, probabilities, times_s)
+        again = next((place for place, (_, seen) in enumerate(smalls) if same_pages(seen, small, plan)), None)
         if again is None:
+            smalls.append((len(stills), small))
             stills.append(still)
-            smalls.append(small)
+            (folder / still.file).write_bytes(content)
             continue
-        better, rests_of = still.score > stills[again].score, stills[again].rests + 1
-        kept = still if better else stills[again]
-        smalls[again] = small if better else smalls[again]
-        stills[again] = Still(**{**vars(kept), "rests": rests_of})
+        position = smalls[again][0]
+        kept, rests_of = stills[position], stills[position].rests + 1
+        if still.score > kept.score:
+            (folder / kept.file).unlink()
+            (folder / still.file).write_bytes(content)
+            smalls[again] = position, small
+            kept = still
+        stills[position] = replace(kept, rests=rests_of)
     return sorted(stills, key=lambda still: still.index)
 
 
-def _latest(stills: list[Still], plan: Stills) -> list[int]:
-    return list(range(len(stills) - 1, max(-1, len(stills) - 1 - plan.compared), -1))
-
-
-def _best_of_each(
-    rests: Sequence[Rest],
-    pictures: Iterator[tuple[int, np.ndarray, Callable[[], bytes]]],
-    probabilities: np.ndarray,
-    times_s: Sequence[float | None],
-) -> Iterator[tuple[Still, np.ndarray]]:
+def _looked_at(
+    rests: Sequence[Rest], pictures: Iterator[Picture]
+) -> Iterator[tuple[Rest, list[tuple[int, Measures, str, bytes]]]]:
+    """Each rest with its candidates; those of another shape than its first are left out."""
     pictures = iter(pictures)
     pending = next(pictures, None)
     for rest in rests:
-        looked: list[tuple[int, Measures, bytes]] = []
-        while pending is not None and pending[0] <= rest.last:
-            index, rgb, encode = pending
-            looked.append((index, measure(rgb), encode()))
+        looked: list[tuple[int, Measures, str, bytes]] = []
+        while pending is not None and pending.index <= rest.last:
+            measures = measure(pending.rgb)
+            if not looked or measures.small.shape == looked[0][1].small.shape:
+                looked.append((pending.index, measures, pending.suffix, pending.encode()))
             pending = next(pictures, None)
         if looked:
-            scores = judge([measures for _, measures, _ in looked], probabilities[[index for index, _, _ in looked]])
-            best = int(np.argmax(scores["score"]))
-            index, measures, content = looked[best]
-            facts = {name: float(values[best]) for name, values in scores.items()}
-            bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
-            yield Still(index=index, time_s=times_s[index], **bounds, **facts, content=content), measures.small
+            yield rest, looked
+
+
+def _best(
+    rest: Rest,
+    looked: list[tuple[int, Measures, str, bytes]],
+    probabilities: np.ndarray,
+    times_s: Sequence[float | None],
+) -> tuple[Still, np.ndarray, bytes]:
+    scores = judge([measures for _, measures, _, _ in looked], probabilities[[index for index, *_ in looked]])
+    best = int(np.argmax(scores["score"]))
+    index, measures, suffix, content = looked[best]
+    facts = {name: round(float(values[best]), 4) for name, values in scores.items()}
+    bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
+    return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), measures.small, content
 
 
 def measure(rgb: np.ndarray) -> Measures:
@@ -257,8 +279,3 @@ def _without_shading(grey: np.ndarray) -> np.ndarray:
 
     values = grey.astype(np.float32)
     return values - cv2.GaussianBlur(values, (0, 0), SMALL_TILE / 4)
-
-
-def share_of(value: float) -> float | None:
-    """A figure for JSON, rounded; None when it is no number."""
-    return round(value, 4) if math.isfinite(value) else None

@@ -9,6 +9,7 @@ Drawn videos and their probabilities are kept in the work folder, named by all t
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from pageflip import day_zero, event_model, settings, storage
 from pageflip.console import run_main
 from pageflip.decoding import available_cores
-from pageflip.errors import ConfigError, DataError
+from pageflip.errors import ConfigError
 from pageflip.event_learning import Recording, learn_event_model
 from pageflip.event_metrics import read_truth
 from pageflip.files import sha256_of, write_text
@@ -105,7 +106,7 @@ def learn(plan: Events, videos: Path, out: Path, *, drawn: bool) -> dict:
     return scores
 
 
-def _record(file: Path, predictor: Predictor, advance) -> Recording:  # noqa: ANN001 - of rich
+def _record(file: Path, predictor: Predictor, advance: Callable[[int], None]) -> Recording:
     truth = read_truth(json.loads(file.with_suffix(".events.json").read_text(encoding="utf-8")))
     times, probabilities = probabilities_of(file, predictor)
     advance(1)

@@ -1,7 +1,7 @@
 """The decoder of flips: against a plain search over all sequences of states, and on sequences one can check by eye."""
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -13,11 +13,22 @@ from pageflip.event_model import FLIP, REST, Durations, EventModel, Evidence, lo
 FPS = 30
 
 
-def model_of(*, rest=1.0, flip=0.8, again=0.02, tail_s=4.0, offsets=(0.0,), weights=(1.0,), level=0.0, per_s=15.0, broad=0.1, sd=0.4):
-    bias = 0.0
+def model_of(
+    *,
+    rest=1.0,
+    flip=0.8,
+    again=0.02,
+    tail_s=4.0,
+    offsets=(0.0,),
+    weights=(1.0,),
+    level=0.0,
+    per_s=15.0,
+    broad=0.1,
+    sd=0.4,
+):
     """Log-normal durations around the given seconds, and evidence from the frame itself."""
     durations = [Durations(math.log(seconds), sd, broad, 1.2, tail_s) for seconds in (rest, flip)]
-    return EventModel(*durations, Evidence(offsets, weights, 5.0, 0.25, level, bias, per_s), again, {})
+    return EventModel(*durations, Evidence(offsets, weights, 5.0, 0.25, level, 0.0, per_s), again, {})
 
 
 def score_of(boundaries, states, ratios, edges, model):
@@ -46,7 +57,7 @@ def best_by_search(ratios, edges, model):
     """The best sequence among all: every frame is rest, flip, or the first frame of another flip."""
     best, winner = -math.inf, None
     for letters in product("rfF", repeat=len(ratios)):
-        if any(b == "F" and a == "r" for a, b in zip(letters, letters[1:], strict=False)) or letters[0] == "F":
+        if any(b == "F" and a == "r" for a, b in pairwise(letters)) or letters[0] == "F":
             continue
         cuts = [0] + [i for i in range(1, len(letters)) if letters[i] == "F" or _kind(letters, i)] + [len(letters)]
         states = [REST if letters[cut] == "r" else FLIP for cut in cuts[:-1]]
