@@ -12,7 +12,7 @@ pageflip runs as scoring does, with day-zero. In its detail stand the baselines 
 median, and the difference of frames; errors of onset and offset; aborted lifts; and flips found by the stream with a
 fixed lag of 0.6 s. piffler runs with its own settings but without OCR, PDF, scans and dewarping, which take most of its
 time: its text comparison of repeated pages needs OCR and is therefore off, its comparison of pictures is on. Its events
-are the gaps between the holds that it finds, its stills the frame of each hold of which it keeps a page. It is installed
+are the gaps between the holds it finds, its stills the frame of each hold of which it keeps a page. It is installed
 from requirements/piffler.txt into an environment below PAGEFLIP_HOME/benchmarks.
 
     python -m benchmarks leafing

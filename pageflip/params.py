@@ -259,8 +259,8 @@ class Stills(_Section):
     margin_s: Annotated[float, Field(ge=0)] = 0.07
     shortest_s: Annotated[float, Field(ge=0)] = 0.1
     compared: Annotated[int, Field(ge=0)] = 12
-    same_correlation: Share = 0.7
-    same_share: Share = 0.8
+    same_correlation: Share = 0.85
+    same_share: Share = 0.65
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
 
 

@@ -3,7 +3,7 @@
 Candidates are frames of a rest, away from its flips. Each is measured on the tiles of the full-size picture that hold
 print (bright, with fine detail in most candidates):
 
-    sharpness   spread of the Laplacian, as a share of the rest's best (Pech-Pacheco et al., "Diatom autofocusing", 2000)
+    sharpness   spread of the Laplacian (Pech-Pacheco et al., 2000), as a share of the rest's best
     covered     share of tiles that differ from what most candidates show there, or hold more skin: a hand over the text
     clipped     share of pixels so bright that print is lost
     motion      change of brightness to the neighbouring candidates
@@ -259,19 +259,17 @@ def agreement(one: np.ndarray, two: np.ndarray, correlation: float) -> float:
 
     first, second = _without_shading(one), _without_shading(two)
     padded = cv2.copyMakeBorder(second, SEARCH, SEARCH, SEARCH, SEARCH, cv2.BORDER_REFLECT)
+    limits = [PAPER_SHARE * float(np.quantile(grey[::4, ::4], 0.95)) for grey in (one, two)]
     found = []
-    for y in range(0, one.shape[0], SMALL_TILE):
-        for x in range(0, one.shape[1], SMALL_TILE):
+    for row, y in enumerate(range(0, one.shape[0], SMALL_TILE)):
+        for x in range(SMALL_TILE * (row % 2), one.shape[1], 2 * SMALL_TILE):  # every second tile is enough
             place = np.s_[y : y + SMALL_TILE, x : x + SMALL_TILE]
-            if not _is_paper(one, place) or not _is_paper(two, place) or first[place].std() < FLAT:
+            paper = (np.median(grey[place]) >= limit for grey, limit in zip((one, two), limits, strict=True))
+            if not all(paper) or first[place].std() < FLAT:
                 continue
             around = padded[y : y + SMALL_TILE + 2 * SEARCH, x : x + SMALL_TILE + 2 * SEARCH]
             found.append(cv2.matchTemplate(around, first[place], cv2.TM_CCOEFF_NORMED).max() >= correlation)
     return float(np.mean(found)) if found else 0.0
-
-
-def _is_paper(grey: np.ndarray, place: tuple) -> bool:
-    return float(np.median(grey[place])) >= PAPER_SHARE * float(np.quantile(grey, 0.95))
 
 
 def _without_shading(grey: np.ndarray) -> np.ndarray:
