@@ -30,6 +30,7 @@ PRINT_SHARE = 0.25  # a tile with that much detail beside the richest ones holds
 DIFFERS = 0.12  # of the paper's brightness: something else is there
 SKIN_RGB_RANGE = ((133, 178), (77, 127))  # of Cr and Cb (Chai and Ngan, "Face segmentation using skin color", 1999)
 CLIPPED = 250
+LEAST_OWN = 0.5  # what two frames of a rest agree by at least, or a hand moved
 FLAT = 3.0  # grey levels: a tile with less structure says nothing about which page it is
 
 
@@ -61,6 +62,14 @@ class Measures:
     clipped: np.ndarray
     skin: np.ndarray
     small: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A still's small picture, and how far it agrees with another frame of its own rest: noise and blur lower that."""
+
+    small: np.ndarray
+    own: float
 
 
 @dataclass(frozen=True)
@@ -138,21 +147,21 @@ def pick_stills(
         probabilities, times_s: of all frames; time None where there is no clock.
     """
     stills: list[Still] = []
-    smalls: deque[tuple[int, np.ndarray]] = deque(maxlen=plan.compared)  # position in `stills`, small picture
+    seen: deque[tuple[int, _Look]] = deque(maxlen=plan.compared)  # position in `stills`, and how it looks
     for rest in _looked_at(rests, pictures):
-        still, small, content = _best(*rest, probabilities, times_s)
-        again = next((place for place, (_, seen) in enumerate(smalls) if same_pages(seen, small, plan)), None)
+        still, look, content = _best(*rest, probabilities, times_s, plan)
+        again = next((place for place, (_, other) in enumerate(seen) if _same_pages(other, look, plan)), None)
         if again is None:
-            smalls.append((len(stills), small))
+            seen.append((len(stills), look))
             stills.append(still)
             (folder / still.file).write_bytes(content)
             continue
-        position = smalls[again][0]
+        position = seen[again][0]
         kept, rests_of = stills[position], stills[position].rests + 1
         if still.score > kept.score:
             (folder / kept.file).unlink()
             (folder / still.file).write_bytes(content)
-            smalls[again] = position, small
+            seen[again] = position, look
             kept = still
         stills[position] = replace(kept, rests=rests_of)
     return sorted(stills, key=lambda still: still.index)
@@ -180,13 +189,17 @@ def _best(
     looked: list[tuple[int, Measures, str, bytes]],
     probabilities: np.ndarray,
     times_s: Sequence[float | None],
-) -> tuple[Still, np.ndarray, bytes]:
+    plan: Stills,
+) -> tuple[Still, _Look, bytes]:
     scores = judge([measures for _, measures, _, _ in looked], probabilities[[index for index, *_ in looked]])
     best = int(np.argmax(scores["score"]))
     index, measures, suffix, content = looked[best]
     facts = {name: round(float(values[best]), 4) for name, values in scores.items()}
+    farthest = looked[0 if 2 * best >= len(looked) else -1][1].small
+    own = agreement(measures.small, farthest, plan.same_correlation) if len(looked) > 1 else 1.0
+    look = _Look(measures.small, own)
     bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
-    return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), measures.small, content
+    return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), look, content
 
 
 def measure(rgb: np.ndarray) -> Measures:
@@ -244,9 +257,12 @@ def judge(measured: Sequence[Measures], probabilities: np.ndarray) -> dict[str, 
     }
 
 
-def same_pages(one: np.ndarray, two: np.ndarray, plan: Stills) -> bool:
-    """Whether two small pictures (`Measures.small`) show the same pages, apart from hands."""
-    return one.shape == two.shape and agreement(one, two, plan.same_correlation) >= plan.same_share
+def _same_pages(one: _Look, two: _Look, plan: Stills) -> bool:
+    """Whether two stills show the same pages, apart from hands."""
+    if one.small.shape != two.small.shape:
+        return False
+    expected = max((one.own + two.own) / 2, LEAST_OWN)
+    return agreement(one.small, two.small, plan.same_correlation) >= plan.same_share * expected
 
 
 def agreement(one: np.ndarray, two: np.ndarray, correlation: float) -> float:
