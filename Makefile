@@ -16,7 +16,7 @@ COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
 
-.PHONY: help setup run test test-services compose-check lint format repro up down status bench day-zero lock clean
+.PHONY: help setup run test test-services compose-check lint format repro up down status bench day-zero events lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench: setup ## run benchmarks/, write benchmarks/results/latest.json
 day-zero: $(VENV)/.ready ## draw, train and judge pageflip/weights anew: the model there is before any labels
 	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/day-zero.txt
 	@python -m tasks.day_zero
+
+events: $(VENV)/.ready ## draw videos and learn pageflip/learnt/events.json from them: once day-zero is made anew
+	@python -m tasks.learn_events
 
 lock: ## resolve the lock files anew (needs uv: pip install uv)
 	uv pip compile --quiet --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/pipeline.txt

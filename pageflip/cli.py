@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from rich.table import Table
 from pageflip import __version__
 from pageflip.console import run_main
 from pageflip.errors import EXIT_DATA, ConfigError
+
+if TYPE_CHECKING:
+    from pageflip.inference import Predictor
+    from pageflip.params import Stills
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -151,13 +155,18 @@ def predict(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
     name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    events: Annotated[bool, typer.Option("--events", help="Print the flips of each video or folder instead.")] = False,
+    stills: Annotated[Path | None, typer.Option(help="As --events; write the still of each page into here.")] = None,
 ) -> None:
     """Say for each picture, or each frame of a video, whether a page is in the air."""
     from pageflip.prediction import list_inputs, predict_files
     from pageflip.registry import load_predictor
 
-    files = list_inputs(paths)
+    files = [] if events or stills else list_inputs(paths)
     predictor = load_predictor(model, _model_name(name))
+    if events or stills:
+        _predict_events(predictor, paths, stills, output)
+        return
     predictions = [vars(prediction) for prediction in predict_files(predictor, files)]
     _print_rows(predictions, output)
     bad = [row for row in predictions if row["error"]]
@@ -165,6 +174,42 @@ def predict(
         print(f"error: {row['error']}", file=sys.stderr)
     if bad:
         raise typer.Exit(EXIT_DATA)
+
+
+def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | None, output: Format) -> None:
+    from pageflip.prediction import event_rows, find_events
+
+    found = find_events(predictor, paths, stills, _stills_plan())
+    if output is Format.JSON:
+        print(json.dumps([vars(sequence) for sequence in found], indent=2, default=vars))
+        return
+    rows = [row for sequence in found for row in event_rows(sequence)]
+    if output is Format.CSV:
+        writer = csv.DictWriter(sys.stdout, fieldnames=["path", "what", "first", "last", "start_s", "end_s", "about"])
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    table = Table("path", "what", "frames", "time", "about")
+    for row in rows:
+        clock = "" if row["start_s"] is None else f"{row['start_s']:.2f} s"
+        ends = "" if row["end_s"] is None else f" to {row['end_s']:.2f} s"
+        table.add_row(escape(row["path"]), row["what"], f"{row['first']} to {row['last']}", clock + ends, row["about"])
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for sequence in found:
+        verdict = f"{len(sequence.flips)} flips" if sequence.holds_flip else "no flip"
+        console.print(escape(f"{sequence.path}: {verdict} in {sequence.frames} frames, {len(sequence.stills)} stills"))
+
+
+def _stills_plan() -> "Stills":
+    from pageflip import settings
+    from pageflip.params import Stills, load_params
+
+    try:
+        root = settings.project_root()
+    except ConfigError:
+        return Stills()  # outside a project
+    return load_params(root / "params.yaml").stills
 
 
 def _model_name(name: str | None) -> str:

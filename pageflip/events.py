@@ -1,6 +1,6 @@
-"""From the probabilities of a video's frames to its flips.
+"""What a flip is, and baselines that find flips; `pageflip.event_decoding` is the decoder that is used.
 
-A running median takes out single odd frames; a flip is then a stretch above the threshold, long
+`find_flips`: a running median takes out single odd frames; a flip is then a stretch above the threshold, long
 enough to be one. Stretches that a short dip parts are one flip.
 """
 
@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 MEDIAN_S = 0.1
 MIN_FLIP_S = 0.1
 MIN_GAP_S = 0.1
+MOTION_SHARE = 0.25  # between the quiet and the busy frames of a video
 MAX_UNSEEN_S = 0.5  # no flip reaches across a longer stretch of frames that could not be read
 
 
@@ -44,6 +45,33 @@ def find_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float)
         flip
         for seen in np.split(position, holes)
         for flip in _flips_between_holes(np.asarray(probabilities), np.asarray(times_s), threshold, seen)
+    ]
+
+
+def threshold_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float) -> list[Flip]:
+    """Every stretch of frames at or above the threshold, however short: the plainest baseline."""
+    above = np.nan_to_num(np.asarray(probabilities)) >= threshold
+    return _as_flips(above, np.asarray(probabilities), np.asarray(times_s))
+
+
+def difference_flips(changes: np.ndarray, times_s: np.ndarray) -> list[Flip]:
+    """Stretches of motion, found without a model: the baseline that needs no training.
+
+    Args:
+        changes: mean absolute difference of each frame's grey levels to the one before, float [N].
+    """
+    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
+    smooth = median_filter(np.asarray(changes, np.float64), size=2 * round(MEDIAN_S / step / 2) + 3, mode="nearest")
+    quiet, busy = np.quantile(smooth, [0.2, 0.9])
+    moving = smooth >= quiet + (busy - quiet) * MOTION_SHARE
+    flips = _as_flips(moving, smooth / max(float(smooth.max()), 1e-9), np.asarray(times_s))
+    return [flip for flip in flips if flip.end_s - flip.start_s + step >= MIN_FLIP_S]
+
+
+def _as_flips(above: np.ndarray, values: np.ndarray, times_s: np.ndarray) -> list[Flip]:
+    return [
+        Flip(first, last, float(times_s[first]), float(times_s[last]), float(np.nanmax(values[first : last + 1])))
+        for first, last in _stretches(above, times_s, 0.0)
     ]
 
 

@@ -7,7 +7,7 @@ and the sigmoid are inside. Its metadata carries width, height, threshold and re
 import errno
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,19 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
         DataError: the file is not a video, has no frames, or breaks off.
         UnavailableError: the disk or the machine failed for now.
     """
+    for index, time_s, rgb in iter_full_frames(path):
+        yield index, time_s, resize_frame(rgb, width, height)
+
+
+def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+    """As `iter_video`, at the video's own size.
+
+    Args:
+        wanted: the indices of the frames to give; the others are decoded, and nothing more. None gives all.
+
+    Raises:
+        DataError, UnavailableError: as `iter_video`.
+    """
     import av
 
     remedy = "use a whole video file (MP4, MOV, MKV or WebM)."
@@ -108,10 +121,11 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for index, frame in enumerate(container.decode(stream)):
-                rgb = np.rot90(frame.to_ndarray(format="rgb24"), k=round(getattr(frame, "rotation", 0) / 90))
                 time_s = float(frame.time) if frame.time is not None else index / float(stream.average_rate or 30)
                 count, first_s, last_s = index + 1, first_s if index else time_s, time_s
-                yield index, time_s, resize_frame(np.ascontiguousarray(rgb), width, height)
+                if wanted is None or index in wanted:
+                    rgb = np.rot90(frame.to_ndarray(format="rgb24"), k=round(getattr(frame, "rotation", 0) / 90))
+                    yield index, time_s, np.ascontiguousarray(rgb)
             cut_short = count and _ends_early(container, count, last_s - first_s)
     except (av.error.FFmpegError, OSError) as error:
         if _is_passing(error, path):

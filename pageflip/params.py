@@ -334,6 +334,52 @@ class Promote(_Section):
     override: Override | None = None
 
 
+class Events(_Section):
+    """What events are learnt from, and how (`make events`): drawn videos, of books that nothing else is drawn from.
+
+    The last `brisk` of the videos rest only `brisk_rest` frames between flips; the others as `synthesize.ranges` says.
+    Log-odds are read up to `context_s` on either side of a frame, and the recording's resting level as the
+    `level_quantile` of what lies within `level_s`. `broad_share` of the durations is taken as far broader than in drawn
+    videos, by `broad_log_sd`, since people differ; beyond `tail_s` a state may go on for ever. `evidence_per_s` are
+    tried by cross-validation over videos in `folds` parts.
+    """
+
+    seed: Seed
+    videos: Annotated[int, Field(ge=4)]
+    flips: Annotated[int, Field(ge=2)]
+    brisk: Annotated[int, Field(ge=0)]
+    brisk_rest: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    width: Annotated[int, Field(ge=64)]
+    height: Annotated[int, Field(ge=64)]
+    context_s: Annotated[float, Field(ge=0, le=2)]
+    level_s: Annotated[float, Field(gt=0)]
+    level_quantile: Share
+    regularisation: Annotated[float, Field(gt=0)]
+    broad_share: Annotated[float, Field(ge=0, lt=1)]
+    broad_log_sd: Annotated[float, Field(gt=0)]
+    tail_s: Annotated[float, Field(gt=0)]
+    evidence_per_s: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Stills(_Section):
+    """Which frame of each rest is kept as the page's still.
+
+    At most `candidates` frames of a rest are looked at, spread evenly over what is `margin_s` away from flips; rests
+    under `shortest_s` have none. A still that shows the same pages as one of the `compared` before it is the same page:
+    the better one is kept. Two stills show the same pages when the share of their textured tiles that agree by a
+    correlation of `same_correlation` is `same_share` of what it is between two frames of one rest.
+    """
+
+    candidates: Annotated[int, Field(ge=1, le=200)] = 16
+    margin_s: Annotated[float, Field(ge=0)] = 0.07
+    shortest_s: Annotated[float, Field(ge=0)] = 0.1
+    compared: Annotated[int, Field(ge=0)] = 12
+    same_correlation: Share = 0.85
+    same_share: Share = 0.72
+    quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
+
+
 class ScoreUploads(_Section):
     """How uploads are picked up."""
 
@@ -391,6 +437,8 @@ class Params(_Section):
     score_uploads: ScoreUploads
     protocols: Protocols
     day_zero: DayZero
+    events: Events
+    stills: Stills
 
 
 def load_params(path: Path) -> Params:

@@ -1,4 +1,4 @@
-"""A model's word on whatever a user names: pictures, folders of pictures, videos."""
+"""A model's word on whatever a user names: pictures, folders of pictures, videos, and the events of the latter two."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.errors import ConfigError, DataError
+from pageflip.events import Flip
 from pageflip.frames import LABELS
 from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.params import Stills
 from pageflip.pixels import decode_image
-from pageflip.uploads import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from pageflip.sequences import find_sequence_flips, folder_stills, holds_flip, video_stills
+from pageflip.stills import Still
+from pageflip.uploads import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,83 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
         label = LABELS[probability >= predictor.threshold]
         yield Prediction(str(file), frame, time_s, probability, label, predictor.to_review(probability))
     pending.clear()
+
+
+# --- events of videos, and of folders of frames
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What is found in a video or folder of frames."""
+
+    path: str
+    frames: int
+    holds_flip: bool
+    flips: list[Flip]
+    stills: list[Still]
+
+
+def find_events(predictor: Predictor, paths: list[Path], folder: Path | None, plan: Stills) -> list[Sequence]:
+    """The flips of videos and of folders of frames; with `folder`, their page stills in a folder NAME there.
+
+    Raises:
+        ConfigError: a path is neither, or two have the same name.
+        DataError: one cannot be read.
+    """
+    names = [path.resolve().name for path in paths]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if folder is not None and twice:
+        raise ConfigError(f"two of the sequences are named {twice}", "give them one after the other, or rename one.")
+    found = []
+    for path, name in zip(paths, names, strict=True):
+        if not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ConfigError(f"{path} is neither a video nor a folder of frames", "events need frames in order.")
+        place = None if folder is None else folder / name
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+            if any(place.iterdir()):
+                raise ConfigError(f"{place} is not empty", "name another folder with --stills, or empty it.")
+        found.append(_events_of(predictor, path, place, plan))
+    return found
+
+
+def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stills) -> Sequence:
+    if path.is_dir():
+        files = sorted(list_inputs([path]), key=lambda file: natural_key(file.relative_to(path).as_posix()))
+        files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not files:
+            raise ConfigError(f"the folder {path} holds no frames", f"known are {', '.join(IMAGE_SUFFIXES)}.")
+    else:
+        files = list_inputs([path])
+    rows = list(predict_files(predictor, files))
+    if all(row.error for row in rows):
+        raise DataError(rows[0].error or "", "use a whole video, or a folder of JPEG or PNG pictures.")
+    known = [float("nan") if row.probability is None else row.probability for row in rows]
+    times = [row.time_s for row in rows]
+    flips = find_sequence_flips(known, times, predictor.threshold)
+    stills: list[Still] = []
+    if folder is not None and path.is_dir():
+        stills = folder_stills(files, flips, known, plan, folder)
+    elif folder is not None:
+        stills = video_stills(path, flips, known, times, plan, folder)
+    return Sequence(str(path), len(rows), holds_flip(flips), flips, stills)
+
+
+def event_rows(sequence: Sequence) -> list[dict]:
+    """Flips and stills as rows, by frame: path, what, first and last frame, start_s, end_s, about."""
+    timed = Path(sequence.path).is_file()  # a folder has no clock
+    rows = [
+        _row(sequence, "flip", flip.start_index, flip.end_index, f"surest frame {flip.peak_probability:.3f}")
+        | {"start_s": flip.start_s if timed else None, "end_s": flip.end_s if timed else None}
+        for flip in sequence.flips
+    ]
+    rows += [
+        _row(sequence, "still", still.index, still.index, f"{still.file}: {still.reason}") | {"start_s": still.time_s}
+        for still in sequence.stills
+    ]
+    return sorted(rows, key=lambda row: row["first"])
+
+
+def _row(sequence: Sequence, what: str, first: int, last: int, about: str) -> dict:
+    row = {"path": sequence.path, "what": what, "first": first, "last": last}
+    return row | {"start_s": None, "end_s": None, "about": about}

@@ -1,6 +1,6 @@
 """Score uploads: frame table, flips and a page for each, published once for its content and the model version.
 
-    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, index.html, and result.json, the last to appear
+    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
     RESULTS/MODEL/vVERSION/index.html  all results of that version
     RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
     RESULTS/ledger/                  see pageflip.uploads.Ledger
@@ -11,11 +11,13 @@ model alone, except `result.json` and `reason.json`, which also say when and in 
 the same bytes.
 """
 
+import base64
 import datetime
 import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -23,21 +25,27 @@ import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image, ImageOps
 
 from pageflip import storage, uploads
 from pageflip.errors import ConfigError, DataError, UnavailableError
-from pageflip.events import Flip, find_flips
+from pageflip.events import Flip
 from pageflip.frames import LABELS
 from pageflip.inference import iter_video
+from pageflip.params import Stills
 from pageflip.pixels import decode_image
+from pageflip.sequences import find_sequence_flips, folder_stills, holds_flip, video_stills
+from pageflip.stills import Still
 from pageflip.storage import join
 from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, UNKNOWN, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"
 BATCH = 64
-SEQUENCE_FPS = 30.0  # a folder of frames has no clock; phones film at 30 frames per second
+STILLS = "stills"  # folder of the page stills
+THUMBNAIL = 180  # pixels of the longer side of a still on the page
 TIMELINE_STEPS = 480  # a timeline of any length is drawn with this many pairs of lowest and highest probability
 LISTED = 500  # rows of a page's table; the files beside it hold them all
+SHOWN = 120  # stills on a page
 
 SCORED, ALREADY, QUARANTINED, CHANGED, GONE, UNREADABLE = (
     "scored",
@@ -145,11 +153,22 @@ def version_url(results_url: str, model_name: str, model_version: str | None) ->
 
 
 def score_upload(
-    url: str, kind: str, fingerprint: str, *, predictor: Predicts, results_url: str, ledger: Ledger, run: str
+    url: str,
+    kind: str,
+    fingerprint: str,
+    *,
+    predictor: Predicts,
+    results_url: str,
+    ledger: Ledger,
+    run: str,
+    stills: Stills | None = None,
 ) -> Outcome:
     """Score one upload and publish its result, or put it into quarantine; harmless to repeat and to run twice at once.
 
     An upload that is no longer what the fingerprint says is left for the next run.
+
+    Args:
+        stills: how page stills are chosen; None takes the defaults.
 
     Raises:
         UnavailableError: a store does not answer.
@@ -162,7 +181,8 @@ def score_upload(
         return Outcome(name, UNREADABLE, reason=upload.error)
     try:
         with uploads.fetched(upload) as files, ledger.attempt(upload) as lost:
-            return _score(upload, files, predictor, results_url, ledger, run, hopeless=lost >= MOST_ATTEMPTS)
+            hopeless = lost >= MOST_ATTEMPTS
+            return _score(upload, files, predictor, results_url, ledger, run, stills or Stills(), hopeless=hopeless)
     except FileNotFoundError:
         return Outcome(name, GONE)
     except OSError as error:
@@ -176,6 +196,7 @@ def _score(
     results_url: str,
     ledger: Ledger,
     run: str,
+    stills: Stills,
     *,
     hopeless: bool,
 ) -> Outcome:
@@ -192,7 +213,7 @@ def _score(
             if hopeless:
                 reason = f"scoring it ended the process {MOST_ATTEMPTS} times"
             else:
-                reason = _prepare(upload, files, sha256, prepared, predictor, run)
+                reason = _prepare(upload, files, sha256, prepared, predictor, run, stills)
             now = uploads.look_again(upload.url, upload.kind)
             if now is None or now.fingerprint != upload.fingerprint:  # so that what was read was not the upload
                 return Outcome(upload.name, CHANGED if now else GONE)
@@ -217,17 +238,24 @@ def _published(target: str) -> dict[str, Any] | None:
 
 
 def _prepare(
-    upload: Upload, files: list[LocalFile], sha256: str, folder: Path, predictor: Predicts, run: str
+    upload: Upload,
+    files: list[LocalFile],
+    sha256: str,
+    folder: Path,
+    predictor: Predicts,
+    run: str,
+    plan: Stills,
 ) -> str | None:
     """Write an upload's result into `folder`; return the reason when it cannot be scored."""
     try:
         scores = score_files(upload.kind, files, predictor)
+        flips = flips_of(upload.kind, scores, predictor.threshold)
+        stills = _keep_stills(upload.kind, files, scores, flips, plan, folder)
     except DataError as error:
         reason = error.message
         for file in files:
             reason = reason.replace(str(file.path), file.name)
         return uploads.printable(reason)
-    flips = flips_of(upload.kind, scores, predictor.threshold)
     probabilities = np.array(scores.probabilities, np.float32)
     head = {
         "upload": upload.name,
@@ -245,14 +273,19 @@ def _prepare(
         "flip_frames": int((probabilities >= predictor.threshold).sum()),
         "review_frames": sum(predictor.to_review(probability) for probability in scores.probabilities),
         "flips": len(flips),
+        "holds_flip": None if upload.kind == IMAGE else holds_flip(flips),
+        "stills": len(stills),
         "duration_s": scores.times_s[-1],
         "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not uploads.is_image(f.name)][:LISTED],
         "run": run,
         "scored_at": _now(),
     }
     pq.write_table(frame_table(scores, predictor), folder / "frames.parquet")
-    _write_json(folder / "events.json", {**head, "frames": len(probabilities), "events": _events(upload.kind, flips)})
-    page = _render("scoring.html.j2", result=result, **_page(scores, flips, upload.kind, predictor.threshold))
+    found = {"events": _events(upload.kind, flips), "stills": [_still(still) for still in stills]}
+    _write_json(folder / "events.json", {**head, "frames": len(probabilities), **found})
+    shown = [(still, _thumbnail(folder / STILLS / still.file)) for still in stills[:SHOWN]]
+    values = _page(scores, flips, upload.kind, predictor.threshold)
+    page = _render("scoring.html.j2", result=result, stills=shown, **values)
     (folder / "index.html").write_bytes(page)
     _write_json(folder / RESULT, result)
     return None
@@ -316,8 +349,34 @@ def flips_of(kind: str, scores: FrameScores, threshold: float) -> list[Flip]:
     """The flips of a video or sequence; a single picture shows a state, not an event."""
     if kind == IMAGE:
         return []
-    times = [i / SEQUENCE_FPS if time is None else time for i, time in enumerate(scores.times_s)]
-    return find_flips(np.array(scores.probabilities, np.float32), np.array(times), threshold)
+    return find_sequence_flips(scores.probabilities, scores.times_s, threshold)
+
+
+def _keep_stills(
+    kind: str, files: list[LocalFile], scores: FrameScores, flips: list[Flip], plan: Stills, folder: Path
+) -> list[Still]:
+    """Write the page stills below `folder`; a single picture has none."""
+    if kind == IMAGE:
+        return []
+    (folder / STILLS).mkdir()
+    if kind == VIDEO:
+        return video_stills(files[0].path, flips, scores.probabilities, scores.times_s, plan, folder / STILLS)
+    paths = [file.path for file in files if uploads.is_image(file.name)]
+    return folder_stills(paths, flips, scores.probabilities, plan, folder / STILLS)
+
+
+def _still(still: Still) -> dict[str, Any]:
+    return {**asdict(still), "file": f"{STILLS}/{still.file}", "reason": still.reason}
+
+
+def _thumbnail(path: Path) -> str:
+    """A small JPEG of a still, in base64."""
+    buffer = BytesIO()
+    with Image.open(path) as image:
+        small = ImageOps.exif_transpose(image).convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small.save(buffer, "JPEG", quality=70)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def frame_table(scores: FrameScores, predictor: Predicts) -> pa.Table:

@@ -21,7 +21,7 @@ from typing import Any
 from pageflip import scoring, settings, storage, uploads
 from pageflip.console import run_main
 from pageflip.errors import ConfigError, UnavailableError
-from pageflip.params import Params, load_params
+from pageflip.params import Params, Stills, load_params
 from pageflip.progress import track
 from pageflip.storage import join
 from pageflip.uploads import Ledger
@@ -87,8 +87,8 @@ def _sort_out(
     return new, {**counts, "arriving": arriving}
 
 
-def score_shard(run: str, index: int, store: str) -> list[dict[str, Any]]:
-    """Score the uploads of one shard of the plan and write what became of each."""
+def score_shard(run: str, index: int, store: str, stills: Stills | None = None) -> list[dict[str, Any]]:
+    """Score the uploads of one shard of the plan and write what became of each; None takes the default of `stills`."""
     from pageflip.registry import load_predictor
 
     folder = join(store, run, "score")
@@ -109,6 +109,7 @@ def score_shard(run: str, index: int, store: str) -> list[dict[str, Any]]:
             results_url=plan["results"],
             ledger=ledger,
             run=run,
+            stills=stills,
         )
         outcomes.append(asdict(outcome))
         detail = outcome.reason or (
@@ -209,9 +210,9 @@ def main() -> None:
         plan = make_plan(args.run, store, load_params(args.params))
     if args.step == "run":
         for shard in plan["shards"]:
-            score_shard(args.run, shard["index"], store)
+            score_shard(args.run, shard["index"], store, load_params(args.params).stills)
     if args.step == "shard":
-        score_shard(args.run, args.index, store)
+        score_shard(args.run, args.index, store, load_params(args.params).stills)
     if args.step in ("summarise", "run"):
         summarise(args.run, store)
 

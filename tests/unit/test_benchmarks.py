@@ -5,8 +5,8 @@ from importlib import import_module
 
 import pytest
 
-from benchmarks import measuring
-from benchmarks.__main__ import BENCHMARKS, chosen, table
+from benchmarks import leafing, measuring
+from benchmarks.__main__ import BENCHMARKS, SEVERAL_ROWS, chosen, table
 from benchmarks.prepare_vs_full_decode import contest
 from benchmarks.results import Result, merge
 from frames_factory import make_raw
@@ -115,3 +115,11 @@ def test_every_contestant_of_the_decoding_contest_gets_a_speed(tmp_path):
     assert result["frames"] == 8
     assert set(result["frames_per_second"]) == {"prepare", "full_decode", "entropy_decoding"}
     assert all(speed > 0 for speed in result["frames_per_second"].values())
+
+
+def test_what_lies_between_holds_is_an_event():
+    assert leafing.gaps([(0, 29), (60, 89), (90, 120)], 30) == [(1.0, pytest.approx(59 / 30))]
+
+
+def test_a_benchmark_of_several_figures_names_all_its_rows():
+    assert SEVERAL_ROWS["leafing"] == leafing.ROWS

@@ -199,3 +199,27 @@ def test_the_lineage_of_a_version_can_be_read_as_json(run, champion):
 def test_the_installed_program_is_this_one():
     done = subprocess.run([sys.executable, "-m", "pageflip", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"pageflip {cli.__version__}\n"
+
+
+def test_the_flips_of_a_folder_and_the_stills_of_its_pages_are_told_and_written(run, champion, tmp_path):
+    for number in range(90):
+        picture(tmp_path / "frames" / f"{number}.png", 220 if 30 <= number < 55 else 40)
+    code, out, _ = run("predict", tmp_path / "frames", "--stills", tmp_path / "out", "--format", "json")
+    (found,) = json.loads(out)
+    assert (code, found["frames"], found["holds_flip"]) == (0, 90, True)
+    (flip,) = found["flips"]
+    assert max(abs(flip["start_index"] - 30), abs(flip["end_index"] - 54)) <= 2
+    stills = [still["file"] for still in found["stills"]]
+    assert sorted(path.name for path in (tmp_path / "out" / "frames").iterdir()) == stills
+    code, out, _ = run("predict", tmp_path / "frames", "--events")
+    assert code == 0
+    assert "1 flips in 90 frames, 0 stills" in out
+    code, _, err = run("predict", tmp_path / "frames", "--stills", tmp_path / "out")
+    assert code == 78
+    assert "is not empty" in err
+
+
+def test_events_of_a_single_picture_are_refused(run, champion, tmp_path):
+    code, _, err = run("predict", picture(tmp_path / "one.png", 40), "--events")
+    assert code == 78
+    assert "neither a video nor a folder of frames" in err

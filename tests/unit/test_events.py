@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pageflip.events import Flip, find_flips
+from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
 
 FPS = 30
 
@@ -102,3 +102,14 @@ def test_a_flip_does_not_reach_across_a_long_stretch_of_unreadable_frames():
 def test_a_slow_frame_rate_is_no_hole():
     (flip,) = find_flips(np.array([0.0, 0.9, 0.9, 0.9, 0.0]), np.arange(5) * 2.0, 0.5)
     assert (flip.start_index, flip.end_index) == (1, 3)
+
+
+def test_the_plainest_baseline_takes_every_stretch_above_the_threshold():
+    flips = threshold_flips(np.array([0.1, 0.9, 0.1, np.nan, 0.8, 0.9]), np.arange(6) / FPS, 0.5)
+    assert [(flip.start_index, flip.end_index) for flip in flips] == [(1, 1), (4, 5)]
+
+
+def test_motion_alone_finds_stretches_of_change():
+    changes = np.concatenate([np.full(30, 0.5), np.full(20, 8.0), np.full(30, 0.5)])
+    (flip,) = difference_flips(changes, np.arange(80) / FPS)
+    assert (flip.start_index, flip.end_index) == (30, 49)

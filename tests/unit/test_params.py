@@ -35,7 +35,7 @@ def test_the_projects_own_params_are_valid(params_file):
     params = load_params(params_file)
     assert set(type(params).model_fields) == {
         *("synthesize", "prepare", "validate_", "split", "train", "evaluate", "register_", "promote", "score_uploads"),
-        *("protocols", "day_zero"),
+        *("protocols", "day_zero", "events", "stills"),
     }
     assert params.train.models[0] in dict(params.train.networks)
 
