@@ -44,7 +44,7 @@ from pageflip.params import Stills, load_params
 from pageflip.sequences import find_sequence_flips, video_stills
 from pageflip.synthetic import write_video
 
-SEED, VIDEOS, FLIPS = 50_000, 6, 24
+SEED, VIDEOS, FLIPS = 60_000, 6, 24
 WIDTH, HEIGHT = 540, 960
 LAG_S = 0.6
 BARS = {"event_f1": 0.97, "page_recall": 0.99, "page_duplicates": 0.01}
