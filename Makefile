@@ -73,7 +73,7 @@ lock: ## resolve the lock files anew (needs uv: pip install uv)
 	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements/orchestrator.in -o requirements/orchestrator.txt
 
 clean: ## remove what `dvc repro` left in the working tree; frames, models in MLflow and runs stay
-	rm -rf data/frames data/split models reports
+	rm -rf data/frames data/split models reports/validation reports/evaluation reports/promotion.json
 
 $(VENV)/.ready: requirements/pipeline.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'

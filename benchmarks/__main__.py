@@ -1,6 +1,6 @@
 """Run benchmarks, print a table, record the results.
 
-python -m benchmarks                          # all of them: about five minutes on two cores
+python -m benchmarks                          # all of them: about half an hour on two cores
 python -m benchmarks dag_parse_seconds        # some of them; the rows of the others stay as they are
 """
 

@@ -177,11 +177,14 @@ def predict(
 
 
 def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | None, output: Format) -> None:
-    from pageflip.prediction import event_rows, find_events
+    from pageflip.prediction import event_rows, find_events, sequence_facts
 
     found = find_events(predictor, paths, stills, _stills_plan())
+    for sequence in found:
+        if sequence.broken:
+            print(f"{sequence.path}: {sequence.broken} of {sequence.frames} frames cannot be read", file=sys.stderr)
     if output is Format.JSON:
-        print(json.dumps([vars(sequence) for sequence in found], indent=2, default=vars))
+        print(json.dumps([sequence_facts(sequence) for sequence in found], indent=2))
         return
     rows = [row for sequence in found for row in event_rows(sequence)]
     if output is Format.CSV:

@@ -99,7 +99,8 @@ def _day_zero() -> Finding:
     from pageflip import day_zero
 
     card = day_zero.read_card()
-    for file in (day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE):
+    files = (day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE, *([day_zero.INT8_FILE] if card.get("int8_sha256") else []))
+    for file in files:
         day_zero.checked_file(file)
     f1 = card["test"]["f1"]
     return Finding("day-zero", f"{day_zero.version_of(card)}, F1 {f1:.3f} on drawn books it never saw", ok=True)

@@ -49,7 +49,7 @@ def learn_event_model(
     if len(recordings) < plan.folds or not any(r.truth.events for r in recordings):
         raise DataError(
             f"nothing can be learnt from {len(recordings)} videos in {plan.folds} parts",
-            "set events.videos and events.flips higher.",
+            "give more videos, with flips in them, or set events.folds lower.",
         )
     parts = [list(range(fold, len(recordings), plan.folds)) for fold in range(plan.folds)]
     held_out = []
@@ -69,6 +69,11 @@ def _fit(recordings: Sequence[Recording], threshold: float, plan: Events, learnt
         events = recording.truth.events
         flips += [offset - onset + step for onset, offset in events]
         rests += [after[0] - before[1] - step for before, after in pairwise(events)]
+    if not flips or not any(rest >= STEP_S / 2 for rest in rests):
+        raise DataError(
+            f"{len(recordings)} of the videos hold {len(flips)} flips and no rest between two",
+            "give more videos, with several flips in each.",
+        )
     joined = sum(rest < STEP_S / 2 for rest in rests)
     return EventModel(
         rest=_durations([rest for rest in rests if rest >= STEP_S / 2], plan),

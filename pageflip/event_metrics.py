@@ -37,7 +37,7 @@ class Truth:
 
 
 def read_truth(content: Mapping[str, Any]) -> Truth:
-    """The truth of a drawn video, from the content of its events.json.
+    """The truth of a video, from the content of its events.json: fps and events; pages and aborted if they are known.
 
     Raises:
         DataError: it is another file.
@@ -45,10 +45,10 @@ def read_truth(content: Mapping[str, Any]) -> Truth:
     try:
         fps = float(content["fps"])
         events = [(e["start_frame"] / fps, e["end_frame"] / fps) for e in content["events"]]
-        aborted = [bool(e["aborted"]) for e in content["events"]]
-        pages = [(p["start_frame"], p["end_frame"], (p["left"], p["right"])) for p in content["pages"]]
+        aborted = [bool(e.get("aborted", False)) for e in content["events"]]
+        pages = [(p["start_frame"], p["end_frame"], (p["left"], p["right"])) for p in content.get("pages", [])]
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"this is no truth of a drawn video: {error!r}", "use the events.json beside it.") from None
+        raise DataError(f"this is no truth of a video: {error!r}", "use the events.json beside it.") from None
     return Truth(tuple(events), tuple(aborted), tuple(pages))
 
 

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +33,6 @@ QUANTIZED = (
     "Relu",
 )  # with the activations, so that ranges are those after them; heads stay float
 CALIBRATION_BATCH = 16
-WARM_UP_RUNS = 5
 
 
 class _Served(nn.Module):
@@ -170,8 +167,8 @@ def measure_file(
         target: int [len(rows)], 1 is flip; expected: float [len(rows)], the network's own probabilities.
 
     Returns:
-        sha256, bytes, latency_ms (see `latency_ms`), f1, f1_loss (points lost to the network's probabilities at the
-        same threshold), and mean_difference and largest_difference in probability.
+        sha256, bytes, latency_ms (one frame, one core), f1, f1_loss (points lost to the network at the same
+        threshold), and mean_difference and largest_difference in probability.
     """
     predictor = Predictor.load(path)
     probability = predictor.predict(frames[rows])
@@ -180,22 +177,9 @@ def measure_file(
     return {
         "sha256": sha256_of(path),
         "bytes": path.stat().st_size,
-        "latency_ms": latency_ms(path, frames[rows[:1]], latency_runs),
+        "latency_ms": Predictor.load(path, threads=1).latency_ms(np.repeat(frames[rows[:1]], latency_runs, axis=0)),
         "f1": f1,
         "f1_loss": 100 * (reference - f1),
         "mean_difference": float(difference.mean()),
         "largest_difference": float(difference.max()),
     }
-
-
-def latency_ms(path: Path, frame: np.ndarray, runs: int) -> float:
-    """Median milliseconds of one frame, uint8 [1, height, width, 3], in ONNX Runtime on one core, without decoding."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed, times = {"frames": np.ascontiguousarray(frame)}, []
-    for _ in range(WARM_UP_RUNS + runs):
-        start = perf_counter()
-        session.run(None, feed)
-        times.append(perf_counter() - start)
-    return 1000 * float(np.median(times[WARM_UP_RUNS:]))

@@ -58,7 +58,7 @@ def trace_version(name: str, version: str, *, uploads: int = UPLOADS) -> dict[st
             "metrics": {key.removeprefix("metric."): tags[key] for key in sorted(tags) if key.startswith("metric.")},
         },
         "aliases": registry.aliases(name, number),
-        "alias_history": _alias_history(name, number),
+        "alias_history": _reached(lambda: _alias_history(name, number)),
         "scored_uploads": _reached(lambda: _scored_uploads(name, number, uploads)),
     }
 
@@ -193,6 +193,9 @@ def _add_airflow(branch: Tree, airflow: Mapping[str, Any]) -> None:
 
 
 def _add_history(branch: Tree, history: Mapping[str, Any]) -> None:
+    if "unavailable" in history:
+        branch.add(_line("unavailable", history["unavailable"]))
+        return
     for move in history["moves"]:
         ended = "" if move["outcome"] == journal.MOVED else f" [{move['outcome'] or 'not ended'}]"
         way = f"{move['before'] or 'none'} -> {move['after']}"

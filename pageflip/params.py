@@ -352,7 +352,7 @@ class Events(_Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     context_s: Annotated[float, Field(ge=0, le=2)]
-    level_s: Annotated[float, Field(gt=0)]
+    level_s: Annotated[float, Field(ge=0.5)]
     level_quantile: Share
     regularisation: Annotated[float, Field(gt=0)]
     broad_share: Annotated[float, Field(ge=0, lt=1)]
@@ -360,6 +360,14 @@ class Events(_Section):
     tail_s: Annotated[float, Field(gt=0)]
     evidence_per_s: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _brisk_videos_can_be(self) -> "Events":
+        if self.brisk > self.videos:
+            raise ValueError(f"brisk is {self.brisk}, and must be at most videos, {self.videos}")
+        if self.brisk_rest[0] > self.brisk_rest[1]:
+            raise ValueError(f"brisk_rest is {list(self.brisk_rest)}, and must be [lowest, highest]")
+        return self
 
 
 class Stills(_Section):
@@ -388,7 +396,9 @@ class ScoreUploads(_Section):
 
 
 class Protocols(_Section):
-    """What `pageflip benchmark-protocols` measures; all else is as in `split`, `train` and `evaluate`.
+    """What `pageflip benchmark-protocols` measures: networks as in `train`, the bootstrap as in `evaluate`.
+
+    Near-duplicates are told as in `split`; the threshold is always that of the best F1 on validation.
 
     `folds` is for clip-disjoint; each of `seeds` is one more round of all folds. `val_share` of the frames
     that are not tested choose epoch and threshold. `later_frames` are shares of each clip's frames, in order of time.

@@ -1,7 +1,7 @@
 """A model's word on whatever a user names: pictures, folders of pictures, videos, and the events of the latter two."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -96,10 +96,11 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
 
 @dataclass(frozen=True)
 class Sequence:
-    """What is found in a video or folder of frames."""
+    """What is found in a video or folder of frames, of which `broken` could not be read."""
 
     path: str
     frames: int
+    broken: int
     holds_flip: bool
     flips: list[Flip]
     stills: list[Still]
@@ -116,8 +117,12 @@ def find_events(predictor: Predictor, paths: list[Path], folder: Path | None, pl
     twice = next((name for name in names if names.count(name) > 1), None)
     if folder is not None and twice:
         raise ConfigError(f"two of the sequences are named {twice}", "give them one after the other, or rename one.")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder", "name another with --stills.")
     found = []
     for path, name in zip(paths, names, strict=True):
+        if not path.exists():
+            raise ConfigError(f"there is no {path}", "check the path.")
         if not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
             raise ConfigError(f"{path} is neither a video nor a folder of frames", "events need frames in order.")
         place = None if folder is None else folder / name
@@ -138,8 +143,9 @@ def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stil
     else:
         files = list_inputs([path])
     rows = list(predict_files(predictor, files))
-    if all(row.error for row in rows):
-        raise DataError(rows[0].error or "", "use a whole video, or a folder of JPEG or PNG pictures.")
+    broken = [row.error for row in rows if row.error]
+    if broken and (len(broken) == len(rows) or not path.is_dir()):  # a video ends at its first broken frame
+        raise DataError(broken[0], "use a whole video, or a folder of JPEG or PNG pictures.")
     known = [float("nan") if row.probability is None else row.probability for row in rows]
     times = [row.time_s for row in rows]
     flips = find_sequence_flips(known, times, predictor.threshold)
@@ -148,7 +154,16 @@ def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stil
         stills = folder_stills(files, flips, known, plan, folder)
     elif folder is not None:
         stills = video_stills(path, flips, known, times, plan, folder)
-    return Sequence(str(path), len(rows), holds_flip(flips), flips, stills)
+    return Sequence(str(path), len(rows), len(broken), holds_flip(flips), flips, stills)
+
+
+def sequence_facts(sequence: Sequence) -> dict:
+    """What is found, ready for JSON; a folder of frames has no clock, so its flips have no times."""
+    facts = asdict(sequence)
+    if not Path(sequence.path).is_file():
+        facts["flips"] = [flip | {"start_s": None, "end_s": None} for flip in facts["flips"]]
+    facts["stills"] = [asdict(still) | {"reason": still.reason} for still in sequence.stills]
+    return facts
 
 
 def event_rows(sequence: Sequence) -> list[dict]:

@@ -28,6 +28,7 @@ from pageflip import (
     torchvision_networks,
     training,
     transforms,
+    weight_files,
 )
 from pageflip.errors import ConfigError, DataError, PageflipError
 from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
@@ -41,7 +42,8 @@ from pageflip.splitting import part_rows
 from pageflip.versions import data_version, environment, git_revision
 
 # as in tasks/train.py
-CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks, initial_weights)
+CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks)
+CODE += (initial_weights, weight_files)
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"
 PREDICTIONS_FILE, FOLD_FILE = "predictions.parquet", "fold.json"
 LINE_EVERY_S = 5.0

@@ -28,7 +28,7 @@ SEARCH = 10  # pixels that pages may have moved there
 PAPER_SHARE = 0.6  # a tile this bright beside the brightest ones is paper
 PRINT_SHARE = 0.25  # a tile with that much detail beside the richest ones holds print
 DIFFERS = 0.12  # of the paper's brightness: something else is there
-SKIN_RGB_RANGE = ((133, 178), (77, 127))  # of Cr and Cb (Chai and Ngan, "Face segmentation using skin color", 1999)
+SKIN_CR_CB = ((133, 178), (77, 127))  # of Cr and Cb (Chai and Ngan, "Face segmentation using skin color", 1999)
 CLIPPED = 250
 LEAST_OWN = 0.5  # what two frames of a rest agree by at least, or a hand moved
 FLAT = 3.0  # grey levels: a tile with less structure says nothing about which page it is
@@ -213,7 +213,7 @@ def measure(rgb: np.ndarray) -> Measures:
     detail = cv2.Laplacian(grey, cv2.CV_16S).astype(np.float32)
     small = cv2.resize(rgb, (shape[0] * SMALL_TILE, shape[1] * SMALL_TILE), interpolation=cv2.INTER_AREA)
     chroma = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
-    (cr_low, cr_high), (cb_low, cb_high) = SKIN_RGB_RANGE
+    (cr_low, cr_high), (cb_low, cb_high) = SKIN_CR_CB
     skin = cv2.inRange(chroma, (40, cr_low, cb_low), (255, cr_high, cb_high)).astype(np.float32) / 255
 
     def tiles(values: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, help="folder of frames and checkpoints (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the three files")
+    parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the files")
     parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
     args = parser.parse_args()

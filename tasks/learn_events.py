@@ -9,6 +9,7 @@ Drawn videos and their probabilities are kept in the work folder, named by all t
 import argparse
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,10 +19,10 @@ import numpy as np
 from pageflip import day_zero, event_model, settings, storage
 from pageflip.console import run_main
 from pageflip.decoding import available_cores
-from pageflip.errors import ConfigError
+from pageflip.errors import ConfigError, DataError
 from pageflip.event_learning import Recording, learn_event_model
 from pageflip.event_metrics import read_truth
-from pageflip.files import sha256_of, write_text
+from pageflip.files import sha256_of, temporary_folder, write_text
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.params import Events, load_params
 from pageflip.progress import counting
@@ -107,7 +108,11 @@ def learn(plan: Events, videos: Path, out: Path, *, drawn: bool) -> dict:
 
 
 def _record(file: Path, predictor: Predictor, advance: Callable[[int], None]) -> Recording:
-    truth = read_truth(json.loads(file.with_suffix(".events.json").read_text(encoding="utf-8")))
+    told = file.with_suffix(".events.json")
+    try:
+        truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DataError(f"{told} is not JSON: {error}", "see docs/synthetic.md for what it holds.") from None
     times, probabilities = probabilities_of(file, predictor)
     advance(1)
     return Recording(probabilities, times, truth)
@@ -130,7 +135,9 @@ def probabilities_of(file: Path, predictor: Predictor) -> tuple[np.ndarray, np.n
     if batch:
         parts.append(predictor.predict(np.stack(batch)))
     times_s, probabilities = np.array(times), np.concatenate(parts)
-    np.savez(kept, times_s=times_s, probabilities=probabilities, video=np.array(sha256_of(file)))
+    with temporary_folder(file.parent, ".probabilities.") as folder:
+        np.savez(folder / "new.npz", times_s=times_s, probabilities=probabilities, video=np.array(sha256_of(file)))
+        os.replace(folder / "new.npz", kept)
     return times_s, probabilities
 
 

@@ -30,7 +30,7 @@ from pageflip.promotion import Check, Judged
 from pageflip.splitting import part_rows, read_assignment
 
 TIMED_FRAMES = 25
-FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups")
+FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")
 
 
 def main() -> None:

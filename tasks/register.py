@@ -55,13 +55,16 @@ def main() -> None:
 
 
 def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
-    """The model with the best F1 on validation; of equals the first in `train.models`."""
+    """The model with the best F1 on validation; of equals the first in `train.models`.
+
+    Where a precision or recall is wanted, those whose threshold reaches it come first.
+    """
     scores = {}
     for name in names:
         metrics = json.loads((reports / name / "metrics.json").read_text(encoding="utf-8"))
         if read_config(models / name)["weights_sha256"] != metrics["weights_sha256"]:
             raise DataError(f"{reports / name} is not the evaluation of {models / name}", "run `dvc repro evaluate`.")
-        scores[name] = metrics["val"]["f1"]
+        scores[name] = (metrics["threshold_choice"]["reached"], metrics["val"]["f1"])
     return max(names, key=lambda name: scores[name])
 
 

@@ -19,6 +19,7 @@ from pageflip import (
     torchvision_networks,
     training,
     transforms,
+    weight_files,
 )
 from pageflip.console import run_main
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
@@ -28,7 +29,8 @@ from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
 
-CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks, initial_weights)
+CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks)
+CODE += (initial_weights, weight_files)
 
 
 def main() -> None:
