@@ -6,8 +6,10 @@ python -m tasks.register --verify --out models/package
 
 import argparse
 import json
+from collections.abc import Mapping
 from importlib.metadata import version as release
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,8 +51,9 @@ def main() -> None:
         parser.error("--models, --reports, --frames and --split are needed, except with --verify")
     model = best_model(args.models, args.reports, params.train.models)
     with folder_in_one_piece(args.out) as folder:
-        card = export(model, folder, params.register_, args)
-        version = register(folder, card, params.register_.model_name, sha256_of(args.split / ASSIGNMENT_FILE))
+        card, latency_ms = export(model, folder, params.register_, args)
+        split = sha256_of(args.split / ASSIGNMENT_FILE)
+        version = register(folder, card, params.register_.model_name, split, latency_ms)
     print(f"register: {model} is {params.register_.model_name} version {version}, alias {registry.CANDIDATE}")
 
 
@@ -68,8 +71,15 @@ def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
     return max(names, key=lambda name: scores[name])
 
 
-def export(model: str, folder: Path, params: Register, args: argparse.Namespace) -> dict:
-    """Write model.onnx, card.json and, where it is good enough, model.int8.onnx below `folder`; return the card."""
+def export(
+    model: str, folder: Path, params: Register, args: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Write model.onnx, card.json and, where it is good enough, model.int8.onnx below `folder`.
+
+    Returns:
+        The card, and the latency of each file in milliseconds, which is no part of it: the folder is the same wherever
+        it is made, and times are not.
+    """
     config = read_config(args.models / model)
     metrics = json.loads((args.reports / model / "metrics.json").read_text(encoding="utf-8"))
     network = load_network(args.models / model)
@@ -84,6 +94,7 @@ def export(model: str, folder: Path, params: Register, args: argparse.Namespace)
     difference = check_parity(network, path, frames, rows, params.max_parity_error, temperature)
     print(f"register: ONNX agrees with torch to {difference:.1e} in probability over {len(rows)} frames")
     files = export_files(network, path, frames, read_assignment(args.split), params, temperature)
+    latency_ms = {name: row.pop("latency_ms") for name, row in files.items()}
     card = facts | {
         "artifact_sha256": sha256_of(path),
         "data_version": data_version(),
@@ -97,7 +108,7 @@ def export(model: str, folder: Path, params: Register, args: argparse.Namespace)
         "files": files,
     }
     write_json(folder / registry.CARD_FILE, card)
-    return card
+    return card, latency_ms
 
 
 def band_of(review: dict) -> list[float] | None:
@@ -133,10 +144,11 @@ def export_files(
     return files
 
 
-def register(folder: Path, card: dict, name: str, split: str) -> str:
+def register(folder: Path, card: dict, name: str, split: str, latency_ms: Mapping[str, float]) -> str:
     """Register the package with tags that say where it comes from; return the version."""
     tags = {f"metric.{key}": f"{value}" for key, value in card["metrics"].items()}
     tags |= {"git_revision": git_revision(), "data_version": card["data_version"], "split": split}
+    tags |= {f"latency_ms.{file}": f"{value:.2f}" for file, value in latency_ms.items()}
     tags |= {name: f"{card[name]}" for name in ("network", "protocol", "threshold", "temperature")}
     return registry.register_version(
         name,

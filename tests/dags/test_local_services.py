@@ -268,7 +268,7 @@ def test_a_question_that_is_marked_as_answered_by_hand_is_no_approval(project, c
     assert finished(client, "test-form")["promote"] == "skipped"
     assert "test-form" not in (project / "done-promote").read_text(encoding="utf-8")
     [promote] = [task for task in client.task_states("retrain", "test-form") if task.name == "promote"]
-    assert "nobody has approved" in "\n".join(client.log_tail("retrain", "test-form", promote))
+    await_it(lambda: "nobody has approved" in "\n".join(client.log_tail("retrain", "test-form", promote)))
 
 
 def test_who_approved_when_asked_again_is_handed_to_promote(project, client):
