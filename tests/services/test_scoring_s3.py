@@ -23,6 +23,9 @@ class Brightness:
     def predict(self, frames: np.ndarray) -> np.ndarray:
         return frames.mean(axis=(1, 2, 3), dtype=np.float32) / np.float32(255)
 
+    def to_review(self, probability: float) -> bool:
+        return False
+
 
 def _picture(grey: int) -> bytes:
     buffer = io.BytesIO()
