@@ -8,12 +8,13 @@ Measured: six videos of 24 flips each, 540x960, of books and seeds that nothing 
     page_duplicates   share of the stills that show an opening once more, or a sheet in the air
     piffler_*         the same for piffler, a motion-based page finder from PyPI (MIT)
 
-pageflip runs as scoring does, with day-zero. In its detail stand the baselines for events: a threshold, a running
-median, and the difference of frames; errors of onset and offset; aborted lifts; and flips found by the stream with a
-fixed lag of 0.6 s. piffler runs with its own settings but without OCR, PDF, scans and dewarping, which take most of its
-time: its text comparison of repeated pages needs OCR and is therefore off, its comparison of pictures is on. Its events
-are the gaps between the holds it finds, its stills the frame of each hold of which it keeps a page. It is installed
-from requirements/piffler.txt into an environment below PAGEFLIP_HOME/benchmarks.
+pageflip runs as scoring does, with day-zero. In its detail stand other ways to find the events (without the temporal
+network, a threshold, a running median, the difference of frames, and the stream with a fixed lag of 0.6 s), F1 of
+frames by the model alone and in sequence, errors of onset and offset, and aborted lifts. piffler runs with its own
+settings but without OCR, PDF, scans and dewarping, which take most of its time: its text comparison of repeated pages
+needs OCR and is therefore off, its comparison of pictures is on. Its events are the gaps between the holds it finds,
+its stills the frame of each hold of which it keeps a page. It is installed from requirements/piffler.txt into an
+environment below PAGEFLIP_HOME/benchmarks.
 
     python -m benchmarks leafing
 """
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +38,15 @@ from pageflip import settings
 from pageflip.day_zero import load_day_zero
 from pageflip.decoding import available_cores
 from pageflip.errors import UnavailableError
-from pageflip.event_decoding import FlipStream
+from pageflip.event_learning import states_of
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
-from pageflip.inference import Predictor, iter_video
+from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.metrics import binary_metrics
 from pageflip.params import Stills, load_params
-from pageflip.sequences import find_sequence_flips, video_stills
+from pageflip.sequences import SequenceReader, SequenceStream, find_sequence_flips, video_stills
 from pageflip.synthetic import write_video
+from pageflip.temporal import THRESHOLD
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24
 WIDTH, HEIGHT = 540, 960
@@ -56,7 +60,7 @@ def measure() -> list[Result]:
     videos = drawn_videos()
     truths = [read_truth(json.loads(path.with_suffix(".events.json").read_text())) for path in videos]
     predictor, plan = load_day_zero(), load_params(settings.project_root() / "params.yaml").stills
-    ours = judge(truths, [run_pageflip(path, predictor, plan) for path in videos])
+    ours = judge(truths, [run_pageflip(*pair, predictor, plan) for pair in zip(videos, truths, strict=True)])
     python = piffler_python()
     theirs = judge(truths, [run_piffler(path, python) for path in videos])
     facts = {"machine": machine(), "pixels": [WIDTH, HEIGHT], "videos": VIDEOS, "flips": VIDEOS * FLIPS}
@@ -70,7 +74,8 @@ def _row(name: str, scores: dict, facts: dict) -> Result:
     part = scores["stills"] if figure in scores["stills"] else scores["events"]
     value = part["f1"] if figure == "event_f1" else part[figure]
     higher = figure != "page_duplicates"
-    detail = facts | part | ({"others": scores["others"]} if figure == "event_f1" else {})
+    more = {name: scores[name] for name in ("others", "frames")} if figure == "event_f1" else {}
+    detail = facts | part | more
     return Result(name, value, "share", higher, detail)
 
 
@@ -82,7 +87,14 @@ def judge(truths: list[Truth], runs: list[dict]) -> dict:
         "events": event_metrics(true, [run["events"] for run in runs], aborted),
         "stills": still_metrics([truth.pages for truth in truths], [run["stills"] for run in runs]),
         "others": {name: event_metrics(true, found, aborted)["f1"] for name, found in others.items()},
+        "frames": {name: _frame_f1(runs, name) for name in runs[0]["frames"] if name != "truth"},
     }
+
+
+def _frame_f1(runs: list[dict], name: str) -> float:
+    """F1 of frames over all videos at once."""
+    target, called = (np.concatenate([run["frames"][key] for run in runs]) for key in ("truth", name))
+    return binary_metrics(target, called.astype(float), 0.5)["f1"]
 
 
 def drawn_videos() -> list[Path]:
@@ -106,33 +118,34 @@ def _draw(path: Path) -> None:
 # --- pageflip
 
 
-def run_pageflip(path: Path, predictor: Predictor, plan: Stills) -> dict:
+def run_pageflip(path: Path, truth: Truth, predictor: Predictor, plan: Stills) -> dict:
     """Events and stills as scoring finds them, and the events of the baselines and of the stream."""
-    times, pixels, probabilities, changes = [], [], [], []
-    before = None
-    for _, time_s, rgb in iter_video(path, predictor.width, predictor.height):
-        times.append(time_s)
-        pixels.append(rgb)
-        grey = rgb.astype(np.float32).mean(axis=2)
-        changes.append(0.0 if before is None else float(np.abs(grey - before).mean()))
-        before = grey
-        if len(pixels) == 64:
-            probabilities += predictor.predict(np.stack(pixels)).tolist()
-            pixels = []
-    probabilities += predictor.predict(np.stack(pixels)).tolist() if pixels else []
-    known, clock, threshold = np.array(probabilities), np.array(times), predictor.threshold
-    flips = find_sequence_flips(probabilities, times, threshold)
+    reader, stream, streamed = SequenceReader(predictor), SequenceStream(predictor, LAG_S), []
+    changes, before = [], None
+    frames = ((rgb, time_s) for _, time_s, rgb in iter_video(path, predictor.width, predictor.height))
+    while batch := list(islice(frames, BATCH)):
+        reader.push(*zip(*batch, strict=True))
+        for rgb, time_s in batch:
+            streamed += stream.push(rgb, time_s)
+            grey = rgb.astype(np.float32).mean(axis=2)
+            changes.append(0.0 if before is None else float(np.abs(grey - before).mean()))
+            before = grey
+    known, clock, threshold = np.array(reader.probabilities), np.array(reader.times_s), predictor.threshold
+    in_sequence = reader.in_sequence()
+    flips = reader.flips(in_sequence)
     with tempfile.TemporaryDirectory(prefix="pageflip-bench-") as folder:
-        stills = video_stills(path, flips, probabilities, times, plan, Path(folder))
-    stream = FlipStream(threshold, LAG_S)
-    streamed = [flip for pair in zip(probabilities, times, strict=True) for flip in stream.push(*pair)]
+        stills = video_stills(path, flips, in_sequence, reader.times_s, plan, Path(folder))
     others = {
         "stream": streamed + stream.finish(),
+        "without_temporal_network": find_sequence_flips(reader.probabilities, reader.times_s, threshold),
         "threshold": threshold_flips(known, clock, threshold),
         "median": find_flips(known, clock, threshold),
+        "median_in_sequence": find_flips(in_sequence, clock, THRESHOLD),
         "difference": difference_flips(np.array(changes), clock),
     }
+    called = {"single": known >= threshold, "in_sequence": in_sequence >= THRESHOLD}
     return {
+        "frames": {"truth": states_of(clock, truth), **called},
         "events": _spans(flips),
         "stills": [still.index for still in stills],
         "others": {name: _spans(found) for name, found in others.items()},
@@ -175,7 +188,7 @@ def run_piffler(path: Path, python: Path) -> dict:
     with tempfile.TemporaryDirectory(prefix="pageflip-bench-") as folder, quiet():
         done = subprocess.run([str(python), str(script), str(path), folder], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    return {"events": gaps(found["holds"], found["fps"]), "stills": found["stills"], "others": {}}
+    return {"events": gaps(found["holds"], found["fps"]), "stills": found["stills"], "others": {}, "frames": {}}
 
 
 def gaps(holds: list[tuple[int, int]], fps: float) -> list[Event]:

@@ -95,7 +95,7 @@ def _fit_evidence(recordings: Sequence[Recording], threshold: float, plan: Event
 
     reach = round(plan.context_s / STEP_S)
     offsets = tuple(float(k * STEP_S) for k in range(-reach, reach + 1))
-    inputs, target = [], np.concatenate([states_of(r) for r in recordings])
+    inputs, target = [], np.concatenate([states_of(r.times_s, r.truth) for r in recordings])
     for recording in recordings:
         odds, times = log_odds(recording.probabilities, threshold), recording.times_s
         level = resting_levels(odds, times, plan.level_s, plan.level_quantile)
@@ -109,10 +109,10 @@ def _fit_evidence(recordings: Sequence[Recording], threshold: float, plan: Event
     return Evidence(offsets, tuple(weights), *level, float(fitted.intercept_[0]) - prior, per_s=1 / STEP_S)
 
 
-def states_of(recording: Recording) -> np.ndarray:
+def states_of(times_s: np.ndarray, truth: Truth) -> np.ndarray:
     """The true state of each frame, int [N]: 1 is flip."""
-    times, states = recording.times_s, np.zeros(len(recording.times_s), int)
-    for onset, offset in recording.truth.events:
+    times, states = times_s, np.zeros(len(times_s), int)
+    for onset, offset in truth.events:
         states[(times >= onset - 1e-6) & (times <= offset + 1e-6)] = 1
     return states
 

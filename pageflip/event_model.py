@@ -16,7 +16,8 @@ from scipy.special import log_ndtr
 
 from pageflip.errors import DataError
 
-FILE = Path(__file__).with_name("learnt") / "events.json"
+FILE = Path(__file__).with_name("learnt") / "events.json"  # for probabilities of single frames
+IN_SEQUENCE_FILE = FILE.with_name("events-in-sequence.json")  # for those that `pageflip.temporal` refined
 FORMAT = 1
 REST, FLIP = 0, 1
 LEVEL_STEP_S = 0.5

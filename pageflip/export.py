@@ -56,23 +56,38 @@ def export_onnx(
     same network gives the same bytes.
     """
     example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
+    given = {"frames": (example, {0: torch.export.Dim(BATCH_DIMENSION, min=1)})}
+    metadata = {METADATA_KEY: json.dumps(facts | {"width": width, "height": height}, sort_keys=True)}
+    write_part(_Served(network, temperature), path, given, "probability", metadata)
+
+
+def write_part(
+    part: nn.Module, path: Path, given: dict[str, tuple[Tensor, dict[int, Any]]], output: str, metadata: dict[str, str]
+) -> None:
+    """Write a network, or a part of one, as ONNX; the same one gives the same bytes.
+
+    Args:
+        given: for each input, in order and by name, an example and its dimensions that may differ.
+        output: name of what comes out.
+    """
     program = torch.onnx.export(
-        _Served(network, temperature).eval(),
-        (example,),
+        part.eval(),
+        tuple(example for example, _ in given.values()),
         dynamo=True,
         opset_version=OPSET,
-        input_names=["frames"],
-        output_names=["probability"],
-        dynamic_shapes={"frames": {0: torch.export.Dim(BATCH_DIMENSION, min=1)}},
+        input_names=list(given),
+        output_names=[output],
+        dynamic_shapes=[dimensions for _, dimensions in given.values()],
         verbose=False,
     )
-    _write(program.model_proto, path, json.dumps(facts | {"width": width, "height": height}, sort_keys=True))
+    _write(program.model_proto, path, metadata)
 
 
-def _write(model: onnx.ModelProto, path: Path, metadata: str) -> None:
+def _write(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
     """Write a model with our metadata alone, for the oldest runtime that can load it."""
     _forget_sources(model)
-    model.metadata_props.add(key=METADATA_KEY, value=metadata)
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
     model.ir_version = IR_VERSION
     used = {node.domain for node in model.graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used]  # optimisers name all that they know
@@ -130,7 +145,7 @@ def quantize_onnx(source: Path, target: Path, frames: np.ndarray) -> None:
             start = next(self.starts, None)
             return None if start is None else {"frames": frames[start : start + CALIBRATION_BATCH]}
 
-    metadata = {entry.key: entry.value for entry in onnx.load(source).metadata_props}[METADATA_KEY]
+    metadata = {entry.key: entry.value for entry in onnx.load(source).metadata_props}
     with TemporaryDirectory(prefix="pageflip-int8-") as folder, _quiet():
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
         quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)

@@ -334,6 +334,29 @@ class Promote(_Section):
     override: Override | None = None
 
 
+class TemporalTraining(_Section):
+    """How the temporal network is trained (`make events`).
+
+    Each of `steps` takes `windows` stretches of `window` frames. The changes: speed by up to exp(`speed`); mirrored and
+    backwards by halves; `light` (brightness, contrast, saturation), `shift` and `zoom` as shares, `rotate` in degrees;
+    the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and shifted by `odds_shift`.
+    """
+
+    steps: Count
+    windows: Count
+    window: Annotated[int, Field(ge=8)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    speed: Share
+    light: Share
+    shift: Share
+    zoom: Share
+    rotate: Annotated[float, Field(ge=0, le=45)]
+    odds_stretch: Annotated[float, Field(ge=0)]
+    odds_shift: Annotated[float, Field(ge=0)]
+
+
 class Events(_Section):
     """What events are learnt from, and how (`make events`): drawn videos, of books that nothing else is drawn from.
 
@@ -360,6 +383,7 @@ class Events(_Section):
     tail_s: Annotated[float, Field(gt=0)]
     evidence_per_s: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2)]
+    temporal: TemporalTraining
 
     @model_validator(mode="after")
     def _brisk_videos_can_be(self) -> "Events":
@@ -384,7 +408,7 @@ class Stills(_Section):
     shortest_s: Annotated[float, Field(ge=0)] = 0.1
     compared: Annotated[int, Field(ge=0)] = 12
     same_correlation: Share = 0.85
-    same_share: Share = 0.72
+    same_share: Share = 0.68
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
 
 

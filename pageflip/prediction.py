@@ -9,13 +9,14 @@ import numpy as np
 
 from pageflip.errors import ConfigError, DataError
 from pageflip.events import Flip
+from pageflip.frame_scores import score_files
 from pageflip.frames import LABELS
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.params import Stills
 from pageflip.pixels import decode_image
-from pageflip.sequences import find_sequence_flips, folder_stills, holds_flip, video_stills
+from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
-from pageflip.uploads import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from pageflip.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 
 
 @dataclass(frozen=True)
@@ -142,19 +143,15 @@ def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stil
             raise ConfigError(f"the folder {path} holds no frames", f"known are {', '.join(IMAGE_SUFFIXES)}.")
     else:
         files = list_inputs([path])
-    rows = list(predict_files(predictor, files))
-    broken = [row.error for row in rows if row.error]
-    if broken and (len(broken) == len(rows) or not path.is_dir()):  # a video ends at its first broken frame
-        raise DataError(broken[0], "use a whole video, or a folder of JPEG or PNG pictures.")
-    known = [float("nan") if row.probability is None else row.probability for row in rows]
-    times = [row.time_s for row in rows]
-    flips = find_sequence_flips(known, times, predictor.threshold)
+    named = [LocalFile(str(file), file) for file in files]
+    scores = score_files(SEQUENCE if path.is_dir() else VIDEO, named, predictor)
     stills: list[Still] = []
     if folder is not None and path.is_dir():
-        stills = folder_stills(files, flips, known, plan, folder)
+        stills = folder_stills(files, scores.flips, scores.in_sequence, plan, folder)
     elif folder is not None:
-        stills = video_stills(path, flips, known, times, plan, folder)
-    return Sequence(str(path), len(rows), len(broken), holds_flip(flips), flips, stills)
+        stills = video_stills(path, scores.flips, scores.in_sequence, scores.times_s, plan, folder)
+    broken = sum(error is not None for error in scores.errors)
+    return Sequence(str(path), len(scores.errors), broken, holds_flip(scores.flips), scores.flips, stills)
 
 
 def sequence_facts(sequence: Sequence) -> dict:

@@ -15,32 +15,27 @@ import base64
 import datetime
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
 from pageflip import storage, uploads
 from pageflip.errors import ConfigError, DataError, UnavailableError
 from pageflip.events import Flip
-from pageflip.frames import LABELS
-from pageflip.inference import iter_video
+from pageflip.frame_scores import FrameScores, Predicts, frame_table, score_files
 from pageflip.params import Stills
-from pageflip.pixels import decode_image
-from pageflip.sequences import find_sequence_flips, folder_stills, holds_flip, video_stills
+from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
 from pageflip.storage import join
-from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, UNKNOWN, VIDEO, Ledger, LocalFile, Upload
+from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"
-BATCH = 64
 STILLS = "stills"  # folder of the page stills
 THUMBNAIL = 180  # pixels of the longer side of a still on the page
 TIMELINE_STEPS = 480  # a timeline of any length is drawn with this many pairs of lowest and highest probability
@@ -55,51 +50,6 @@ SCORED, ALREADY, QUARANTINED, CHANGED, GONE, UNREADABLE = (
     "gone",
     "unreadable",
 )
-
-FRAMES_SCHEMA = pa.schema(
-    [
-        pa.field("index", pa.int32(), nullable=False),
-        pa.field("name", pa.string()),  # pictures
-        pa.field("time_s", pa.float64()),  # videos
-        pa.field("probability", pa.float32()),
-        pa.field("label", pa.string()),
-        pa.field("review", pa.bool_()),  # the model is not sure: a person should look
-        pa.field("error", pa.string()),
-    ]
-)
-
-
-class Predicts(Protocol):
-    """What scoring needs of a model; `pageflip.inference.Predictor` has it."""
-
-    width: int
-    height: int
-    threshold: float
-    name: str
-    version: str | None
-
-    def predict(self, frames: np.ndarray) -> np.ndarray:
-        """Probabilities of `flip`, float32 [N], for uint8 [N, height, width, 3]."""
-
-    def to_review(self, probability: float) -> bool:
-        """Whether a person should look at a frame of this probability."""
-
-
-@dataclass
-class FrameScores:
-    """The scores of an upload's frames, in order; NaN where a frame could not be read."""
-
-    names: list[str | None] = field(default_factory=list)
-    times_s: list[float | None] = field(default_factory=list)
-    probabilities: list[float] = field(default_factory=list)
-    errors: list[str | None] = field(default_factory=list)
-
-    def add(self, name: str | None, time_s: float | None, probability: float, error: str | None = None) -> None:
-        """Append one frame."""
-        self.names.append(name)
-        self.times_s.append(time_s)
-        self.probabilities.append(probability)
-        self.errors.append(error)
 
 
 @dataclass(frozen=True)
@@ -249,7 +199,7 @@ def _prepare(
     """Write an upload's result into `folder`; return the reason when it cannot be scored."""
     try:
         scores = score_files(upload.kind, files, predictor)
-        flips = flips_of(upload.kind, scores, predictor.threshold)
+        flips = scores.flips
         stills = _keep_stills(upload.kind, files, scores, flips, plan, folder)
     except DataError as error:
         reason = error.message
@@ -291,65 +241,7 @@ def _prepare(
     return None
 
 
-# --- frames
-
-
-def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> FrameScores:
-    """Decode and score an upload's frames in batches; frames of a sequence that cannot be read are noted.
-
-    Raises:
-        DataError: nothing of it can be scored; the message says why.
-    """
-    remedy = "upload a video, a picture, or a folder of pictures."
-    if kind == UNKNOWN:
-        suffix = PurePosixPath(files[0].name).suffix or "no suffix"
-        raise DataError(f"{files[0].name} is neither a video nor a picture by its name ({suffix})", remedy)
-    if kind != SEQUENCE and not files[0].path.stat().st_size:
-        raise DataError(f"{files[0].name} is empty", remedy)
-    if kind == VIDEO:
-        path = files[0].path
-        frames = iter_video(path, predictor.width, predictor.height)
-        return _score_frames(((None, time_s, rgb) for _, time_s, rgb in frames), predictor)
-    pictures = [file for file in files if kind == IMAGE or uploads.is_image(file.name)]
-    if not pictures:
-        raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
-    scores = _score_frames(_decoded(pictures, predictor), predictor)
-    if all(scores.errors):
-        what = f"none of the {len(pictures)} pictures can be read: " if kind == SEQUENCE else ""
-        raise DataError(f"{what}{scores.errors[0]}", remedy)
-    return scores
-
-
-def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str, None, np.ndarray | str]]:
-    for file in files:
-        try:
-            yield file.name, None, decode_image(file.path, predictor.width, predictor.height)
-        except DataError as error:
-            yield file.name, None, uploads.printable(error.message.replace(str(file.path), file.name))
-
-
-def _score_frames(
-    frames: Iterable[tuple[str | None, float | None, np.ndarray | str]], predictor: Predicts
-) -> FrameScores:
-    """Score (name, time, pixels or error) triples; only one batch of pixels is held at a time."""
-    scores = FrameScores()
-    frames = iter(frames)
-    while batch := [item for _, item in zip(range(BATCH), frames, strict=False)]:
-        pixels = [content for _, _, content in batch if not isinstance(content, str)]
-        probabilities = iter(predictor.predict(np.stack(pixels)) if pixels else ())
-        for name, time_s, content in batch:
-            if isinstance(content, str):
-                scores.add(name, time_s, float("nan"), content)
-            else:
-                scores.add(name, time_s, float(next(probabilities)))
-    return scores
-
-
-def flips_of(kind: str, scores: FrameScores, threshold: float) -> list[Flip]:
-    """The flips of a video or sequence; a single picture shows a state, not an event."""
-    if kind == IMAGE:
-        return []
-    return find_sequence_flips(scores.probabilities, scores.times_s, threshold)
+# --- stills and events
 
 
 def _keep_stills(
@@ -360,9 +252,9 @@ def _keep_stills(
         return []
     (folder / STILLS).mkdir()
     if kind == VIDEO:
-        return video_stills(files[0].path, flips, scores.probabilities, scores.times_s, plan, folder / STILLS)
+        return video_stills(files[0].path, flips, scores.in_sequence, scores.times_s, plan, folder / STILLS)
     paths = [file.path for file in files if uploads.is_image(file.name)]
-    return folder_stills(paths, flips, scores.probabilities, plan, folder / STILLS)
+    return folder_stills(paths, flips, scores.in_sequence, plan, folder / STILLS)
 
 
 def _still(still: Still) -> dict[str, Any]:
@@ -377,23 +269,6 @@ def _thumbnail(path: Path) -> str:
         small.thumbnail((THUMBNAIL, THUMBNAIL))
         small.save(buffer, "JPEG", quality=70)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def frame_table(scores: FrameScores, predictor: Predicts) -> pa.Table:
-    """The frame table, one row per frame, in the columns of FRAMES_SCHEMA."""
-    known = [
-        None if error else probability for probability, error in zip(scores.probabilities, scores.errors, strict=True)
-    ]
-    columns = {
-        "index": range(len(known)),
-        "name": scores.names,
-        "time_s": scores.times_s,
-        "probability": known,
-        "label": [None if p is None else LABELS[p >= predictor.threshold] for p in known],
-        "review": [None if p is None else predictor.to_review(p) for p in known],
-        "error": scores.errors,
-    }
-    return pa.Table.from_pydict({name: list(values) for name, values in columns.items()}, FRAMES_SCHEMA)
 
 
 def _events(kind: str, flips: list[Flip]) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ print (bright, with fine detail in most candidates):
     motion      change of brightness to the neighbouring candidates
 
 A hand that lies still through a whole rest cannot be told this way unless its colour gives it away. Rests that show the
-same pages (after an aborted lift, or turned back) share one still, the better one.
+same pages (after an aborted lift, or turned back) share one still, the better one. Pages are compared tile by tile; a
+tile that looks the same before and after most flips (the desk, the hand that holds the book) says nothing about pages.
 """
 
 from collections import deque
@@ -32,6 +33,8 @@ SKIN_CR_CB = ((133, 178), (77, 127))  # of Cr and Cb (Chai and Ngan, "Face segme
 CLIPPED = 250
 LEAST_OWN = 0.5  # what two frames of a rest agree by at least, or a hand moved
 FLAT = 3.0  # grey levels: a tile with less structure says nothing about which page it is
+STATIC_SHARE = 0.7  # a tile that agrees in so many neighbouring rests is no part of a page
+STATIC_AFTER = 3  # comparisons of it, before which nobody knows
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,10 @@ class Measures:
 
 @dataclass(frozen=True)
 class _Look:
-    """A still's small picture, and how far it agrees with another frame of its own rest: noise and blur lower that."""
+    """A still's small picture, and the agreement of another frame of its own rest, which noise and blur lower."""
 
     small: np.ndarray
-    own: float
+    own: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -147,24 +150,60 @@ def pick_stills(
         probabilities, times_s: of all frames; time None where there is no clock.
     """
     stills: list[Still] = []
-    seen: deque[tuple[int, _Look]] = deque(maxlen=plan.compared)  # position in `stills`, and how it looks
+    album = _Album(plan)
     for rest in _looked_at(rests, pictures):
         still, look, content = _best(*rest, probabilities, times_s, plan)
-        again = next((place for place, (_, other) in enumerate(seen) if _same_pages(other, look, plan)), None)
-        if again is None:
-            seen.append((len(stills), look))
+        position = album.find(look)
+        if position is None:
+            album.add(len(stills), look)
             stills.append(still)
             (folder / still.file).write_bytes(content)
             continue
-        position = seen[again][0]
         kept, rests_of = stills[position], stills[position].rests + 1
         if still.score > kept.score:
             (folder / kept.file).unlink()
             (folder / still.file).write_bytes(content)
-            seen[again] = position, look
+            album.replace(position, look)
             kept = still
         stills[position] = replace(kept, rests=rests_of)
     return sorted(stills, key=lambda still: still.index)
+
+
+class _Album:
+    """The last stills, to know pages again by, and which tiles of the recording are static."""
+
+    def __init__(self, plan: Stills) -> None:
+        self._plan = plan
+        self._seen: deque[tuple[int, _Look]] = deque(maxlen=plan.compared)
+        self._last: _Look | None = None
+        self._agreed = self._compared = np.zeros((0, 0))
+
+    def find(self, look: _Look) -> int | None:
+        """The position of the still that shows the same pages, if there is one; takes note of what is static."""
+        static = self._static(look)
+        self._note(look)
+        return next((place for place, other in self._seen if _same_pages(other, look, static, self._plan)), None)
+
+    def add(self, position: int, look: _Look) -> None:
+        self._seen.append((position, look))
+
+    def replace(self, position: int, look: _Look) -> None:
+        self._seen = deque(
+            [(place, look if place == position else old) for place, old in self._seen], self._seen.maxlen
+        )
+
+    def _static(self, look: _Look) -> np.ndarray:
+        shape = _tiles_of(look.small)
+        if self._compared.shape != shape:  # the first rest, or pictures of another shape
+            self._agreed, self._compared, self._last = np.zeros(shape), np.zeros(shape), None
+        return (self._compared >= STATIC_AFTER) & (self._agreed >= STATIC_SHARE * self._compared)
+
+    def _note(self, look: _Look) -> None:
+        if self._last is not None:
+            found = agreement(self._last.small, look.small)
+            self._agreed += np.nan_to_num(found) >= self._plan.same_correlation
+            self._compared += np.isfinite(found)
+        self._last = look
 
 
 def _looked_at(
@@ -196,7 +235,7 @@ def _best(
     index, measures, suffix, content = looked[best]
     facts = {name: round(float(values[best]), 4) for name, values in scores.items()}
     farthest = looked[0 if 2 * best >= len(looked) else -1][1].small
-    own = agreement(measures.small, farthest, plan.same_correlation) if len(looked) > 1 else 1.0
+    own = agreement(measures.small, farthest) if len(looked) > 1 else None
     look = _Look(measures.small, own)
     bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
     return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), look, content
@@ -257,35 +296,49 @@ def judge(measured: Sequence[Measures], probabilities: np.ndarray) -> dict[str, 
     }
 
 
-def _same_pages(one: _Look, two: _Look, plan: Stills) -> bool:
+def _same_pages(one: _Look, two: _Look, static: np.ndarray, plan: Stills) -> bool:
     """Whether two stills show the same pages, apart from hands."""
     if one.small.shape != two.small.shape:
         return False
-    expected = max((one.own + two.own) / 2, LEAST_OWN)
-    return agreement(one.small, two.small, plan.same_correlation) >= plan.same_share * expected
+
+    def share(found: np.ndarray | None) -> float:
+        return 1.0 if found is None else agreeing_share(found, plan.same_correlation, static)
+
+    expected = max((share(one.own) + share(two.own)) / 2, LEAST_OWN)
+    return share(agreement(one.small, two.small)) >= plan.same_share * expected
 
 
-def agreement(one: np.ndarray, two: np.ndarray, correlation: float) -> float:
-    """Share of the structured paper tiles of one picture that are found near their place in the other.
+def agreeing_share(found: np.ndarray, correlation: float, static: np.ndarray | None = None) -> float:
+    """Share of the tiles that `agreement` compared, but for static ones, that agree; 0.0 when there are none."""
+    counted = np.isfinite(found) if static is None else np.isfinite(found) & ~static
+    return float((found[counted] >= correlation).mean()) if counted.any() else 0.0
+
+
+def agreement(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """How well each tile of one picture is found near its place in the other: float [rows, columns].
 
     Shaking and a nudge of the phone move the pages by a few pixels: each tile is searched for around its place by
-    normalised cross-correlation (Lewis, "Fast normalized cross-correlation", 1995). 0.0 when no tile has structure.
+    normalised cross-correlation (Lewis, "Fast normalized cross-correlation", 1995). NaN where a tile is too dark for
+    paper, or without structure.
     """
     import cv2
 
     first, second = _without_shading(one), _without_shading(two)
     padded = cv2.copyMakeBorder(second, SEARCH, SEARCH, SEARCH, SEARCH, cv2.BORDER_REFLECT)
     limits = [PAPER_SHARE * float(np.quantile(grey[::4, ::4], 0.95)) for grey in (one, two)]
-    found = []
-    for row, y in enumerate(range(0, one.shape[0], SMALL_TILE)):
-        for x in range(SMALL_TILE * (row % 2), one.shape[1], 2 * SMALL_TILE):  # every second tile is enough
-            place = np.s_[y : y + SMALL_TILE, x : x + SMALL_TILE]
-            paper = (np.median(grey[place]) >= limit for grey, limit in zip((one, two), limits, strict=True))
-            if not all(paper) or first[place].std() < FLAT:
-                continue
+    found = np.full(_tiles_of(one), np.nan)
+    for row, column in np.ndindex(found.shape):
+        y, x = row * SMALL_TILE, column * SMALL_TILE
+        place = np.s_[y : y + SMALL_TILE, x : x + SMALL_TILE]
+        paper = (np.median(grey[place]) >= limit for grey, limit in zip((one, two), limits, strict=True))
+        if all(paper) and first[place].std() >= FLAT:
             around = padded[y : y + SMALL_TILE + 2 * SEARCH, x : x + SMALL_TILE + 2 * SEARCH]
-            found.append(cv2.matchTemplate(around, first[place], cv2.TM_CCOEFF_NORMED).max() >= correlation)
-    return float(np.mean(found)) if found else 0.0
+            found[row, column] = cv2.matchTemplate(around, first[place], cv2.TM_CCOEFF_NORMED).max()
+    return found
+
+
+def _tiles_of(small: np.ndarray) -> tuple[int, int]:
+    return small.shape[0] // SMALL_TILE, small.shape[1] // SMALL_TILE
 
 
 def _without_shading(grey: np.ndarray) -> np.ndarray:

@@ -1,17 +1,24 @@
-"""Learn how flips follow each other, and what probabilities are worth as evidence: write pageflip/learnt/events.json.
+"""Learn how flips follow each other and look in time: write what stands in pageflip/learnt.
 
     make events                                      # draws the videos first; again after day-zero is made anew
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
-Drawn videos and their probabilities are kept in the work folder, named by all that they depend on.
+    temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.temporal)
+    events-in-sequence.json                     durations and evidence for the probabilities that it refined
+    events.json                                 the same for probabilities of single frames alone
+
+Every fourth video teaches the network nothing: durations and evidence are learnt there, and the network is judged.
+Drawn videos and what was read from videos are kept in the work folder, named by all that they depend on.
 """
 
 import argparse
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,26 +27,40 @@ from pageflip import day_zero, event_model, settings, storage
 from pageflip.console import run_main
 from pageflip.decoding import available_cores
 from pageflip.errors import ConfigError, DataError
-from pageflip.event_learning import Recording, learn_event_model
-from pageflip.event_metrics import read_truth
-from pageflip.files import sha256_of, temporary_folder, write_text
+from pageflip.event_learning import Recording, learn_event_model, states_of
+from pageflip.event_metrics import Truth, read_truth
+from pageflip.event_model import log_odds
+from pageflip.files import folder_in_one_piece, sha256_of, temporary_folder, write_text
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.params import Events, load_params
-from pageflip.progress import counting
+from pageflip.progress import counting, track
 from pageflip.synthetic import write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
+from pageflip.temporal import LEARNT, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
 from tasks.day_zero import renderer_digest
 
 COMMAND = "python -m tasks.learn_events"
+HELD_EVERY = 4  # every such video is held out of the network's training
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A video's frames in short: times and probabilities float [N], small frames uint8 [N, height, width, 3], truth."""
+
+    times_s: np.ndarray
+    probabilities: np.ndarray
+    frames: np.ndarray
+    truth: Truth
 
 
 def main() -> None:
-    """Read the section `events`, and write the learnt numbers."""
+    """Read the section `events`, and write what is learnt."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--videos", type=Path, help="a folder of videos with their truth, instead of drawn ones")
     parser.add_argument("--work", type=Path, help="folder of drawn videos (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=event_model.FILE)
+    parser.add_argument("--out", type=Path, default=LEARNT, help="folder of what is learnt")
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes that draw")
     args = parser.parse_args()
     plan = load_params(args.params).events
@@ -78,67 +99,95 @@ def _draw(row: tuple[Path, int, Events, Ranges]) -> None:
 
 
 def learn(plan: Events, videos: Path, out: Path, *, drawn: bool) -> dict:
-    """Predict, learn, write the numbers to `out`, and return the metrics on held-out videos.
+    """Read the videos, learn, write it all to the folder `out`, and return the metrics of events on held-out videos.
 
     Raises:
-        ConfigError: the folder holds no videos with their truth.
+        ConfigError: the folder holds too few videos with their truth.
     """
     files = sorted(path for path in videos.glob("*.mp4") if path.with_suffix(".events.json").exists())
-    if not files:
-        raise ConfigError(f"{videos} holds no videos with their truth", "give NAME.mp4 with NAME.events.json.")
+    if len(files) < HELD_EVERY:
+        raise ConfigError(
+            f"{videos} holds {len(files)} videos with their truth, and at least {HELD_EVERY} are needed",
+            "give NAME.mp4 with NAME.events.json beside it.",
+        )
     predictor = day_zero.load_day_zero()
-    with counting(len(files), "events: predict") as advance:
-        recordings = [_record(file, predictor, advance) for file in files]
+    footage = [read_footage(file, predictor) for file in track(files, description="events: read videos")]
     source = {
         "command": COMMAND,
         "model": predictor.version,
         "threshold": predictor.threshold,
         "videos": len(files),
-        "flips": sum(len(recording.truth.events) for recording in recordings),
+        "flips": sum(len(one.truth.events) for one in footage),
         "source": "drawn by pageflip.synthetic" if drawn else "videos of the user",
         "params": plan.model_dump(mode="json"),
     }
-    model, scores = learn_event_model(recordings, predictor.threshold, plan, source)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    source["held_out"] = scores
-    write_text(out, event_model.to_json(model))
+    with folder_in_one_piece(out) as folder:
+        plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
+        _learn_numbers(plain, predictor.threshold, plan, folder / event_model.FILE.name, source)
+        taught = [one for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]
+        _train(taught, predictor.threshold, plan, folder, source)
+        held = [_refined(one, predictor.threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
+        scores = _learn_numbers(held, THRESHOLD, plan, folder / event_model.IN_SEQUENCE_FILE.name, source)
     print(f"events: F1 {scores['f1']:.4f} within {scores['tolerance_ms']:g} ms on held-out videos", flush=True)
     print(f"events: {scores['n_matched']} of {scores['n_true']} flips, {scores['n_found']} found; written to {out}")
     return scores
 
 
-def _record(file: Path, predictor: Predictor, advance: Callable[[int], None]) -> Recording:
+def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, file: Path, source: dict) -> dict:
+    """Write the file of durations and evidence, and return the metrics of events by cross-validation."""
+    source = dict(source)
+    folds = min(plan.folds, len(recordings))
+    model, scores = learn_event_model(recordings, threshold, plan.model_copy(update={"folds": folds}), source)
+    source["held_out"] = scores
+    write_text(file, event_model.to_json(model))
+    return scores
+
+
+def _train(footage: Sequence[Footage], threshold: float, plan: Events, folder: Path, source: dict) -> None:
+    lessons = [
+        Lesson(one.frames, log_odds(one.probabilities, threshold), states_of(one.times_s, one.truth)) for one in footage
+    ]
+    with counting(plan.temporal.steps, "events: train the temporal network") as advance:
+        network = train_temporal(lessons, plan.temporal, plan.seed, lambda steps, _: advance(steps))
+    facts = {"model": str(source["model"]), "learnt_from": f"{len(footage)} videos, {source['source']}"}
+    write_temporal(network, folder, facts)
+
+
+def _refined(footage: Footage, threshold: float, folder: Path) -> Recording:
+    model, times = load_temporal(folder), footage.times_s
+    features = FrameEncoder(model).push(footage.frames, times)
+    return Recording(refine(features, footage.probabilities, times, threshold, model), times, footage.truth)
+
+
+def read_footage(file: Path, predictor: Predictor) -> Footage:
+    """What is learnt from a video; it is kept beside the video for the next attempt.
+
+    Raises:
+        DataError: the video cannot be read, or its truth is none.
+    """
     told = file.with_suffix(".events.json")
     try:
         truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
     except ValueError as error:
         raise DataError(f"{told} is not JSON: {error}", "see docs/synthetic.md for what it holds.") from None
-    times, probabilities = probabilities_of(file, predictor)
-    advance(1)
-    return Recording(probabilities, times, truth)
-
-
-def probabilities_of(file: Path, predictor: Predictor) -> tuple[np.ndarray, np.ndarray]:
-    """Times in seconds and probabilities of a video's frames, float [N] each, kept beside it for the next attempt."""
-    kept = file.with_suffix(f".{predictor.version}.npz")
+    kept, digest = file.with_suffix(f".{predictor.version}.npz"), sha256_of(file)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as arrays:
-            if str(arrays["video"]) == sha256_of(file):
-                return arrays["times_s"], arrays["probabilities"]
-    times, parts, batch = [], [], []
-    for _, time_s, pixels in iter_video(file, predictor.width, predictor.height):
-        times.append(time_s)
-        batch.append(pixels)
-        if len(batch) == BATCH:
-            parts.append(predictor.predict(np.stack(batch)))
-            batch = []
-    if batch:
-        parts.append(predictor.predict(np.stack(batch)))
-    times_s, probabilities = np.array(times), np.concatenate(parts)
-    with temporary_folder(file.parent, ".probabilities.") as folder:
-        np.savez(folder / "new.npz", times_s=times_s, probabilities=probabilities, video=np.array(sha256_of(file)))
+            if str(arrays["video"]) == digest and "frames" in arrays:
+                return Footage(arrays["times_s"], arrays["probabilities"], arrays["frames"], truth)
+    times, probabilities, small = [], [], []
+    frames = iter_video(file, predictor.width, predictor.height)
+    while batch := list(islice(frames, BATCH)):
+        pixels = np.stack([rgb for _, _, rgb in batch])
+        times += [time_s for _, time_s, _ in batch]
+        probabilities.append(predictor.predict(pixels))
+        small.append(small_frames(pixels))
+    footage = Footage(np.array(times), np.concatenate(probabilities), np.concatenate(small), truth)
+    arrays = {"times_s": footage.times_s, "probabilities": footage.probabilities, "frames": footage.frames}
+    with temporary_folder(file.parent, ".footage.") as folder:
+        np.savez_compressed(folder / "new.npz", video=np.array(digest), **arrays)
         os.replace(folder / "new.npz", kept)
-    return times_s, probabilities
+    return footage
 
 
 if __name__ == "__main__":

@@ -52,8 +52,9 @@ def test_a_recording_that_rests_at_a_high_level_is_measured_by_its_own_level():
 
 
 def test_states_are_those_of_the_events_both_ends_included():
-    states = states_of(recording(1, flips=1))
-    (onset, offset) = recording(1, flips=1).truth.events[0]
+    one = recording(1, flips=1)
+    states = states_of(one.times_s, one.truth)
+    (onset, offset) = one.truth.events[0]
     assert states.sum() == round((offset - onset) * 30) + 1
 
 

@@ -1,0 +1,151 @@
+"""The scores of an upload's frames: what the model says of each, and what it is in the light of its neighbours."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from pageflip import uploads
+from pageflip.errors import DataError
+from pageflip.events import Flip
+from pageflip.frames import LABELS
+from pageflip.inference import BATCH, iter_video
+from pageflip.pixels import decode_image
+from pageflip.sequences import SequenceReader
+from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
+
+FRAMES_SCHEMA = pa.schema(
+    [
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("name", pa.string()),  # pictures
+        pa.field("time_s", pa.float64()),  # videos
+        pa.field("probability", pa.float32()),
+        pa.field("label", pa.string()),
+        pa.field("review", pa.bool_()),  # the model is not sure: a person should look
+        pa.field("sequence_probability", pa.float32()),  # by the frames before and after, too; not for a single picture
+        pa.field("in_flip", pa.bool_()),  # the frame is part of a flip that was found
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+class Predicts(Protocol):
+    """What scoring needs of a model; `pageflip.inference.Predictor` has it."""
+
+    width: int
+    height: int
+    threshold: float
+    name: str
+    version: str | None
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities of `flip`, float32 [N], for uint8 [N, height, width, 3]."""
+
+    def to_review(self, probability: float) -> bool:
+        """Whether a person should look at a frame of this probability."""
+
+
+@dataclass
+class FrameScores:
+    """The scores of an upload's frames, in order; NaN where a frame could not be read.
+
+    Attributes:
+        names: of pictures; times_s: in a video, in seconds; errors: why a frame could not be read.
+        in_sequence: probabilities in the light of the frames around, float32 [N]; NaN for a single picture.
+        flips: what was found; none in a single picture, which shows a state and no event.
+    """
+
+    names: list[str | None] = field(default_factory=list)
+    times_s: list[float | None] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    errors: list[str | None] = field(default_factory=list)
+    in_sequence: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    flips: list[Flip] = field(default_factory=list)
+
+
+def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> FrameScores:
+    """Decode and score an upload's frames in batches; frames of a sequence that cannot be read are noted.
+
+    Raises:
+        DataError: nothing of it can be scored; the message says why.
+    """
+    remedy = "upload a video, a picture, or a folder of pictures."
+    if kind == UNKNOWN:
+        suffix = PurePosixPath(files[0].name).suffix or "no suffix"
+        raise DataError(f"{files[0].name} is neither a video nor a picture by its name ({suffix})", remedy)
+    if kind != SEQUENCE and not files[0].path.stat().st_size:
+        raise DataError(f"{files[0].name} is empty", remedy)
+    if kind == VIDEO:
+        frames = iter_video(files[0].path, predictor.width, predictor.height)
+        return _read_sequence(((None, time_s, rgb) for _, time_s, rgb in frames), predictor)
+    pictures = [file for file in files if kind == IMAGE or uploads.is_image(file.name)]
+    if not pictures:
+        raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
+    decoded = _decoded(pictures, predictor)
+    scores = _read_picture(*decoded, predictor) if kind == IMAGE else _read_sequence(decoded, predictor)
+    if all(scores.errors):
+        what = f"none of the {len(pictures)} pictures can be read: " if kind == SEQUENCE else ""
+        raise DataError(f"{what}{scores.errors[0]}", remedy)
+    return scores
+
+
+def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str, None, np.ndarray | str]]:
+    for file in files:
+        try:
+            yield file.name, None, decode_image(file.path, predictor.width, predictor.height)
+        except DataError as error:
+            yield file.name, None, uploads.printable(error.message.replace(str(file.path), file.name))
+
+
+def _read_picture(picture: tuple[str, None, np.ndarray | str], predictor: Predicts) -> FrameScores:
+    name, _, content = picture
+    error = content if isinstance(content, str) else None
+    probability = math.nan if error else float(predictor.predict(content[None])[0])
+    return FrameScores([name], [None], [probability], [error], np.full(1, np.nan, np.float32))
+
+
+def _read_sequence(
+    frames: Iterable[tuple[str | None, float | None, np.ndarray | str]], predictor: Predicts
+) -> FrameScores:
+    """Score (name, time, pixels or error) triples; only one batch of pixels is held at a time."""
+    scores, reader = FrameScores(), SequenceReader(predictor)
+    frames = iter(frames)
+    while batch := list(islice(frames, BATCH)):
+        names, times, contents = (list(values) for values in zip(*batch, strict=True))
+        errors = [content if isinstance(content, str) else None for content in contents]
+        pixels = [None if error else content for content, error in zip(contents, errors, strict=True)]
+        scores.probabilities += reader.push(pixels, times)
+        scores.names += names
+        scores.times_s += times
+        scores.errors += errors
+    scores.in_sequence = reader.in_sequence()
+    scores.flips = reader.flips(scores.in_sequence)
+    return scores
+
+
+def frame_table(scores: FrameScores, predictor: Predicts) -> pa.Table:
+    """The frame table, one row per frame, in the columns of FRAMES_SCHEMA."""
+    known = [
+        None if error else probability for probability, error in zip(scores.probabilities, scores.errors, strict=True)
+    ]
+    in_sequence = [value if math.isfinite(value) else None for value in scores.in_sequence.tolist()]
+    in_flip = np.zeros(len(known), bool)
+    for flip in scores.flips:
+        in_flip[flip.start_index : flip.end_index + 1] = True
+    columns = {
+        "index": range(len(known)),
+        "name": scores.names,
+        "time_s": scores.times_s,
+        "probability": known,
+        "label": [None if p is None else LABELS[p >= predictor.threshold] for p in known],
+        "review": [None if p is None else predictor.to_review(p) for p in known],
+        "sequence_probability": in_sequence,
+        "in_flip": [None if p is None else flag for p, flag in zip(in_sequence, in_flip.tolist(), strict=True)],
+        "error": scores.errors,
+    }
+    return pa.Table.from_pydict({name: list(values) for name, values in columns.items()}, FRAMES_SCHEMA)

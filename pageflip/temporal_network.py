@@ -1,0 +1,122 @@
+"""The temporal network: whether a sheet is in the air in a frame of a video, by the frames before and after it too.
+
+It reads small frames, what moved since the frame before, and what the model of single frames says of each. An encoder
+makes a vector of every frame; dilated convolutions over time (Bai et al., "An empirical evaluation of generic
+convolutional and recurrent networks for sequence modeling", 2018; here to both sides) turn those vectors into logits.
+
+`TemporalNetwork` is what is trained; `pageflip.temporal` runs its two parts by ONNX Runtime.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from pageflip.temporal import ODDS_SCALE
+
+LEAST_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
+MOTION_GAIN = 4.0  # differences between frames are small beside the frames
+
+
+@dataclass(frozen=True)
+class TemporalShape:
+    """How large the network is: channels of the encoder's four stages, width and dilations of the convolutions."""
+
+    channels: tuple[int, ...] = (16, 32, 48, 64)
+    width: int = 64
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    dropout: float = 0.2
+
+    @property
+    def features(self) -> int:
+        """Length of a frame's vector."""
+        return 2 * self.channels[-1]
+
+    @property
+    def reach(self) -> int:
+        """Frames that are read to either side of a frame."""
+        return sum(self.dilations)
+
+
+class Encoder(nn.Module):
+    """Frames and those before them -> vectors.
+
+    Each frame is standardised as a whole, and the mean change from the frame before is taken out: exposure, white
+    balance and their drift say nothing about a sheet.
+    """
+
+    def __init__(self, shape: TemporalShape) -> None:
+        super().__init__()
+        widths = (7, *shape.channels)
+        strides = [2] * (len(shape.channels) - 1) + [1]
+        self.stages = nn.Sequential(
+            *(_stage(*pair, stride) for *pair, stride in zip(widths, widths[1:], strides, strict=False))
+        )
+
+    def forward(self, frames: Tensor, before: Tensor) -> Tensor:
+        """float32 [N, 3, height, width] in 0..1 twice -> float32 [N, features]."""
+        mean = frames.mean(dim=(1, 2, 3), keepdim=True)
+        deviation = (frames - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + LEAST_DEVIATION
+        change = frames - before
+        change = MOTION_GAIN * (change - change.mean(dim=(1, 2, 3), keepdim=True)) / deviation
+        motion = change.mean(dim=1, keepdim=True).abs()
+        maps = self.stages(torch.cat([(frames - mean) / deviation, change, motion], dim=1))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class Head(nn.Module):
+    """Vectors and log-odds of a stretch of frames -> logits."""
+
+    def __init__(self, shape: TemporalShape) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(shape.features, shape.width, 1)
+        self.enter_odds = nn.Conv1d(2, shape.width, 1)
+        self.blocks = nn.ModuleList(_Block(shape.width, dilation, shape.dropout) for dilation in shape.dilations)
+        self.leave = nn.Conv1d(shape.width, 1, 1)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, features: Tensor, log_odds: Tensor) -> Tensor:
+        """float32 [B, N, features] and [B, N] -> logits of `flip`, float32 [B, N]."""
+        odds = (log_odds / ODDS_SCALE)[:, None]
+        values = self.enter(self.dropout(features.transpose(1, 2)))
+        values = values + self.enter_odds(torch.cat([odds, odds.abs()], dim=1))
+        for block in self.blocks:
+            values = block(values)
+        return self.leave(relu(values)).squeeze(1)
+
+
+class TemporalNetwork(nn.Module):
+    """Both parts in one: what is trained."""
+
+    def __init__(self, shape: TemporalShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = Encoder(shape)
+        self.head = Head(shape)
+
+    def forward(self, frames: Tensor, log_odds: Tensor) -> Tensor:
+        """Logits [B, N] for frames float32 [B, N + 1, 3, height, width], the first only before, and log-odds [B, N]."""
+        count, length = frames.shape[0], frames.shape[1] - 1
+        features = self.encoder(frames[:, 1:].flatten(0, 1), frames[:, :-1].flatten(0, 1))
+        return self.head(features.view(count, length, -1), log_odds)
+
+
+def _stage(width: int, out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+    )
+
+
+class _Block(nn.Module):
+    """A dilated convolution over time beside a shortcut."""
+
+    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.norm = nn.BatchNorm1d(width)
+        self.mix = nn.Conv1d(width, width, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values + self.dropout(self.mix(relu(self.norm(self.wide(relu(values))))))

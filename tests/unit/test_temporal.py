@@ -1,0 +1,174 @@
+"""The temporal network: its two parts at work, in batches and as a stream, and how it is trained."""
+
+import math
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pageflip.errors import DataError
+from pageflip.event_model import log_odds
+from pageflip.params import load_params
+from pageflip.sequences import SequenceReader, SequenceStream
+from pageflip.synthetic import write_video
+from pageflip.temporal import ENCODER_FILE, HEIGHT, STEP_S, WIDTH, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
+from pageflip.temporal_network import TemporalNetwork, TemporalShape
+
+PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.temporal
+COUNT = 50
+
+
+def pictures(count=COUNT, seed=5):
+    return np.random.default_rng(seed).integers(0, 255, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def chances(count=COUNT, seed=6):
+    return np.random.default_rng(seed).random(count)
+
+
+def in_sequence(frames, probabilities, times, model=None):
+    return refine(FrameEncoder(model).push(frames, times), probabilities, times, 0.5, model)
+
+
+def test_the_files_say_what_the_network_says(tmp_path):
+    torch.manual_seed(1)
+    network = TemporalNetwork(TemporalShape(channels=(4, 8), width=8)).eval()
+    write_temporal(network, tmp_path, {})
+    frames, probabilities = pictures(), chances()
+    floats = torch.from_numpy(np.concatenate([frames[:1], frames])).permute(0, 3, 1, 2).float() / 255
+    odds = torch.from_numpy(log_odds(probabilities, 0.5)).float()
+    with torch.inference_mode():
+        expected = torch.sigmoid(network(floats[None], odds[None]))[0].numpy()
+    found = in_sequence(frames, probabilities, np.arange(COUNT) * STEP_S, load_temporal(tmp_path))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_it_does_not_matter_how_frames_are_cut_into_batches():
+    frames, times = pictures(), np.arange(COUNT) * STEP_S
+    whole, encoder = FrameEncoder().push(frames, times), FrameEncoder()
+    parts = [encoder.push(frames[part], times[part]) for part in np.split(np.arange(COUNT), [1, 7, 30])]
+    assert np.concatenate(parts) == pytest.approx(whole, abs=1e-4)
+
+
+def test_a_recording_of_twice_as_many_frames_a_second_is_read_at_the_usual_rate():
+    frames, probabilities, times = pictures(), chances(), np.arange(COUNT) * STEP_S
+    usual = in_sequence(frames, probabilities, times)
+    dense_times = np.arange(2 * COUNT - 1) * STEP_S / 2
+    twice = np.arange(2 * COUNT - 1) // 2
+    dense = in_sequence(frames[twice], probabilities[twice], dense_times)
+    assert dense[::2] == pytest.approx(usual, abs=1e-4)
+
+
+def test_frames_of_any_size_are_read_small():
+    assert small_frames(np.zeros((3, 192, 108, 3), np.uint8)).shape == (3, HEIGHT, WIDTH, 3)
+    assert small_frames(np.zeros((0, 192, 108, 3), np.uint8)).shape == (0, HEIGHT, WIDTH, 3)
+
+
+def test_a_recording_without_readable_frames_has_no_flips():
+    reader = SequenceReader(Oracle())
+    assert np.isnan(reader.push([None, None], [0.0, 0.1])).all()
+    assert np.isnan(reader.in_sequence()).all()
+    assert reader.flips() == []
+
+
+def test_files_that_are_missing_or_broken_are_named(tmp_path):
+    with pytest.raises(DataError, match=f"there is no .*{ENCODER_FILE}"):
+        load_temporal(tmp_path / "none")
+    (tmp_path / ENCODER_FILE).write_bytes(b"no model")
+    with pytest.raises(DataError, match=f"{ENCODER_FILE} is not an ONNX model"):
+        load_temporal(tmp_path)
+
+
+# --- a drawn video
+
+
+class Oracle:
+    """A model that is told the truth by the brightness of a frame's first pixel, but errs now and then."""
+
+    width, height, threshold = 108, 192, 0.5
+
+    def predict(self, frames):
+        return np.where(frames[:, 0, 0, 0] > 127, 0.9, 0.1).astype(np.float32)
+
+
+@cache
+def drawn_video():
+    """The frames of a drawn video of three flips at 108x192, their times, and whether a sheet is in the air."""
+    import tempfile
+
+    from pageflip.inference import iter_video
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        truth = write_video(path, seed=7, book=3, flips=3, width=216, height=384)
+        frames = [(rgb.copy(), time_s) for _, time_s, rgb in iter_video(path, 108, 192)]
+    states = np.zeros(len(frames), int)
+    for event in truth["events"]:
+        states[event["start_frame"] : event["end_frame"] + 1] = 1
+    rng = np.random.default_rng(1)
+    for (rgb, _), state in zip(frames, states, strict=True):
+        rgb[0, 0] = 255 * (state ^ (rng.random() < 0.25))  # the model errs in a quarter of the frames
+    return frames, states
+
+
+def test_single_wrong_frames_are_mended_by_their_neighbours():
+    frames, states = drawn_video()
+    reader = SequenceReader(Oracle())
+    alone = np.array(reader.push(*zip(*frames, strict=True))) >= 0.5
+    together = reader.in_sequence() >= 0.5
+    assert (alone != states).mean() > 0.15
+    assert (together != states).mean() < 0.08
+    assert len(reader.flips()) == 3
+
+
+def test_a_stream_with_endless_lag_finds_what_the_whole_recording_gives():
+    frames, _ = drawn_video()
+    reader, stream = SequenceReader(Oracle()), SequenceStream(Oracle(), math.inf)
+    reader.push(*zip(*frames, strict=True))
+    found = [flip for rgb, time_s in frames for flip in stream.push(rgb, time_s)] + stream.finish()
+    rounded = [replace(flip, peak_probability=round(flip.peak_probability, 3)) for flip in found]
+    assert rounded == [replace(flip, peak_probability=round(flip.peak_probability, 3)) for flip in reader.flips()]
+
+
+def test_a_stream_tells_a_flip_within_its_lag():
+    frames, _ = drawn_video()
+    stream = SequenceStream(Oracle(), 0.6)
+    reach_s = load_temporal().reach * STEP_S
+    told = [(flip, time_s) for rgb, time_s in frames for flip in stream.push(rgb, time_s)]
+    assert told
+    assert all(now - flip.end_s <= reach_s + 0.6 + 3 * STEP_S for flip, now in told)
+
+
+# --- training
+
+
+def test_training_finds_what_moves(tmp_path):
+    """A bright square that moves is the flip, one that rests is none; the log-odds say nothing."""
+    rng = np.random.default_rng(0)
+    lessons = [moving_square(rng) for _ in range(4)]
+    plan = PLAN.model_copy(update={"steps": 60, "window": 32, "odds_shift": 0.0, "rotate": 0, "dropout": 0.0})
+    losses = []
+    network = train_temporal(lessons, plan, 3, lambda _, loss: losses.append(loss))
+    write_temporal(network, tmp_path, {})
+    unseen = moving_square(rng)
+    count = len(unseen.states)
+    found = in_sequence(unseen.frames, np.full(count, 0.5), np.arange(count) * STEP_S, load_temporal(tmp_path))
+    assert ((found >= 0.5) == unseen.states).mean() > 0.9
+
+
+def moving_square(rng):
+    states = np.repeat(np.arange(8) % 2, 20)
+    places = np.cumsum(states) % 40
+    frames = rng.integers(40, 50, (len(states), HEIGHT, WIDTH, 3), np.uint8)
+    for frame, place in zip(frames, places, strict=True):
+        frame[30:60, place : place + 14] = 220
+    return Lesson(frames, np.zeros(len(states)), states)
+
+
+def test_nothing_to_learn_from_is_refused():
+    with pytest.raises(DataError, match="no videos to learn from"):
+        train_temporal([], PLAN, 1, lambda *_: None)
