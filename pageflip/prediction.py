@@ -1,7 +1,7 @@
 """A model's word on whatever a user names: pictures, folders of pictures, videos, and the events of the latter two."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -96,7 +96,10 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
 
 @dataclass(frozen=True)
 class Sequence:
-    """What is found in a video or folder of frames, of which `broken` could not be read."""
+    """What is found in a video or folder of frames, of which `broken` could not be read.
+
+    `probabilities` (NaN where a frame cannot be read) and `times_s` are those of the frames; times of a video only.
+    """
 
     path: str
     frames: int
@@ -104,6 +107,8 @@ class Sequence:
     holds_flip: bool
     flips: list[Flip]
     stills: list[Still]
+    probabilities: tuple[float, ...] = field(default=(), repr=False)
+    times_s: tuple[float | None, ...] = field(default=(), repr=False)
 
 
 def find_events(predictor: Predictor, paths: list[Path], folder: Path | None, plan: Stills) -> list[Sequence]:
@@ -154,12 +159,14 @@ def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stil
         stills = folder_stills(files, flips, known, plan, folder)
     elif folder is not None:
         stills = video_stills(path, flips, known, times, plan, folder)
-    return Sequence(str(path), len(rows), len(broken), holds_flip(flips), flips, stills)
+    scores = tuple(known), tuple(times)
+    return Sequence(str(path), len(rows), len(broken), holds_flip(flips), flips, stills, *scores)
 
 
 def sequence_facts(sequence: Sequence) -> dict:
     """What is found, ready for JSON; a folder of frames has no clock, so its flips have no times."""
     facts = asdict(sequence)
+    del facts["probabilities"], facts["times_s"]  # of every frame: `pageflip predict` without --events gives them
     if not Path(sequence.path).is_file():
         facts["flips"] = [flip | {"start_s": None, "end_s": None} for flip in facts["flips"]]
     facts["stills"] = [asdict(still) | {"reason": still.reason} for still in sequence.stills]
