@@ -135,7 +135,7 @@ def _points(timeline: Timeline, start_s: float, row_s: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as m:ss, with a decimal where it has one."""
-    tenths = round(10 * seconds)
-    minutes, rest = divmod(tenths, 600)
-    return f"{minutes}:{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
+    """A time as m:ss, with as many decimals as it has, at most two."""
+    minutes, rest = divmod(round(100 * seconds), 6000)
+    decimals = f"{rest % 100:02d}".rstrip("0")
+    return f"{minutes}:{rest // 100:02d}" + (f".{decimals}" if decimals else "")

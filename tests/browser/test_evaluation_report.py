@@ -18,6 +18,9 @@ BROKEN_PICTURES = """Promise.all([...document.images].map(image =>
 DEAD_ANCHORS = """[...document.querySelectorAll('a')].map(link => link.getAttribute('href')).filter(target =>
     !document.querySelector(target))"""
 
+THINNEST_BAND = """Math.min(...[...document.querySelectorAll('.timeline .event')].map(band =>
+    band.getBoundingClientRect().width))"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
@@ -40,7 +43,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         return test.assign(clip=test["clip"] + long, book="<b>" + long)
 
     facts = {"Data": {"data version": "0123456789abcdef" * 4}, "Training": {f"fit.{long}{n}": 0.1 for n in range(20)}}
-    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts)
+    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts, stitched=True)
     return (folder / "report.html").as_uri()
 
 
@@ -90,6 +93,13 @@ def test_a_tap_lays_the_evidence_over_the_pictures_on_a_phone_and_a_desk_shows_b
         assert page.evaluate(shown) == "0"
         page.evaluate("document.querySelector('label[for=maps]').click()")
     assert page.evaluate(shown) == "1"
+
+
+def test_timelines_show_their_bands_as_wide_as_the_screen_allows(page):
+    assert page.evaluate("document.querySelectorAll('.timeline').length") > 0
+    assert page.evaluate(THINNEST_BAND) > 2
+    strip = page.evaluate("document.querySelector('.strip svg').getBoundingClientRect().width")
+    assert strip > 0.65 * page.evaluate("innerWidth")
 
 
 def test_dark_and_light_differ_and_are_readable(page):
