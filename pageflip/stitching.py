@@ -33,7 +33,7 @@ from pageflip.sequences import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.timelines import Timeline
 
 DECODER, LEARNT, DIFFERENCE = "decoder", "decoder_learnt_here", "difference"
-NO_BOOK = "clips of unknown books"
+NO_BOOK, MIXED = "clips of unknown books", "clips of several books"
 SHOWN = 6  # timelines
 FIGURES = ("precision", "recall", "f1", "n_true", "n_found", "n_matched", "onset_ms", "offset_ms")
 FIGURES += ("count_error", "counted_right")
@@ -45,7 +45,7 @@ class Stream:
     """Clips one after another.
 
     Attributes:
-        name: of the book, with a number where it takes several streams.
+        name: of the book, NO_BOOK or MIXED, with a number where that takes several streams.
         clips: their names, in order.
         rows: of the pack, int [N]. probabilities: of `flip`, float [N].
         events: (onset, offset) in seconds of each flip clip, from its first to its last frame.
@@ -113,7 +113,7 @@ def judge_stitched(
         Timeline(stream.name, stream.times_s, stream.probabilities, stream.events, tuple(spans))
         for stream, spans in zip(streams, found[DECODER], strict=True)
     ]
-    return section, sorted(lines, key=lambda line: (-line.wrong, line.name))[:SHOWN]
+    return section, sorted(lines, key=lambda line: (-line.wrong, -len(line.true), line.name))[:SHOWN]
 
 
 def learn_from_clips(val: pd.DataFrame, threshold: float, seed: int, plan: Events) -> EventModel | None:
@@ -136,23 +136,45 @@ def learn_from_clips(val: pd.DataFrame, threshold: float, seed: int, plan: Event
 def stitch_streams(test: pd.DataFrame, seed: int) -> list[Stream]:
     """Put each clip of a table of predictions into one stream, by book; two flip clips are never neighbours.
 
-    Notflip clips that are left over lie beside other notflip clips, spread over the stream. Where flip clips are so
-    many that they would touch, they begin further streams.
+    Notflip clips beyond those that part flips lie beside other notflip clips, spread over the stream. Flip clips that
+    would touch in their book go into a stream of several books, with notflip clips that other books can spare; where
+    there are still too many they begin further streams.
     """
     rng = np.random.default_rng(seed)
-    books = test["book"].fillna(NO_BOOK).astype(str)
+    clips = {str(name): part.sort_values("frame") for name, part in test.groupby("clip", sort=True)}
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    for book, names in _clips_of_books(test).items():
+        shuffled = [str(name) for name in rng.permutation(names)]
+        is_flip = [clips[name]["target"].iloc[0] == 1 for name in shuffled]
+        groups[book] = tuple([n for n, flip in zip(shuffled, is_flip, strict=True) if flip == one] for one in (0, 1))
     streams = []
-    for book, table in test.groupby(books, sort=True):
-        clips = {str(name): part.sort_values("frame") for name, part in table.groupby("clip", sort=True)}
-        is_flip = {name: part["target"].iloc[0] == 1 for name, part in clips.items()}
-        shuffled = [str(name) for name in rng.permutation(list(clips))]
-        orders = order_clips(
-            [name for name in shuffled if not is_flip[name]], [name for name in shuffled if is_flip[name]]
-        )
+    for group, (rests, flips) in _with_leftovers(groups).items():
+        orders = order_clips(rests, flips)
         for number, order in enumerate(orders, start=1):
-            name = f"{book}, {number} of {len(orders)}" if len(orders) > 1 else str(book)
+            name = f"{group}, {number} of {len(orders)}" if len(orders) > 1 else group
             streams.append(_joined(name, order, clips))
     return streams
+
+
+def _clips_of_books(test: pd.DataFrame) -> dict[str, list[str]]:
+    books = test.assign(book=test["book"].fillna(NO_BOOK).astype(str)).drop_duplicates("clip").sort_values("clip")
+    return {str(book): table["clip"].tolist() for book, table in books.groupby("book", sort=True)}
+
+
+def _with_leftovers(groups: dict[str, tuple[list[str], list[str]]]) -> dict[str, tuple[list[str], list[str]]]:
+    """The (rests, flips) of each book that makes one stream, and of what is taken from them for a stream of several."""
+    if len(groups) == 1:
+        return groups
+    kept = {name: (rests, flips[: len(rests) + 1 if rests else 0]) for name, (rests, flips) in groups.items()}
+    pooled = [flip for name, (_, flips) in groups.items() for flip in flips[len(kept[name][1]) :]]
+    wanted = len(pooled) + 1 if pooled else 0
+    spared: list[str] = []
+    for name, (rests, flips) in kept.items():
+        needed = len(flips) + 1 if flips else 0
+        needed = max(needed, len(rests) - (wanted - len(spared)))
+        spared += rests[needed:]
+        kept[name] = rests[:needed], flips
+    return {name: group for name, group in (kept | {MIXED: (spared, pooled)}).items() if any(group)}
 
 
 def order_clips(rests: Sequence[str], flips: Sequence[str]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from pageflip.stitching import (
     DECODER,
     DIFFERENCE,
     LEARNT,
+    MIXED,
     SHOWN,
     frame_changes,
     judge_stitched,
@@ -131,3 +132,13 @@ def test_the_difference_of_frames_is_measured_in_the_order_of_the_stream():
     section, _ = judge_stitched(test, 0.5, 7, pack=np.zeros((len(test), 4, 3, 3), np.uint8))
     assert section["finders"][DIFFERENCE]["n_true"] == 3
     assert DIFFERENCE not in section["clips"]
+
+
+def test_flips_that_would_touch_in_their_book_meet_the_rests_that_others_can_spare():
+    parts = [make_clips(1, 5, book="a"), make_clips(5, 1, book="b"), make_clips(0, 1, book="c")]
+    streams = stitch_streams(pd.concat(parts, ignore_index=True).assign(row=lambda t: t.index), seed=7)
+    assert {one.name: (len(one.clips), len(one.events)) for one in streams} == {
+        "a": (3, 2),
+        "b": (3, 1),
+        MIXED: (7, 4),
+    }
