@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from browser.chromium import Chromium, Page, find_chromium
 
+from pageflip.event_metrics import event_metrics
+from pageflip.timelines import Timeline
+from pageflip.video_evaluation import write_videos_report
 from report_factory import PROTOCOLS, write
 
 PHONE, DESK = 360, 1280
@@ -100,6 +103,23 @@ def test_timelines_show_their_bands_as_wide_as_the_screen_allows(page):
     assert page.evaluate(THINNEST_BAND) > 2
     strip = page.evaluate("document.querySelector('.strip svg').getBoundingClientRect().width")
     assert strip > 0.65 * page.evaluate("innerWidth")
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_the_page_of_labelled_videos_fits_the_screen(browser, tmp_path, width):
+    name, times = "<b>a_video_of_a_long_name_" * 6, np.arange(3000) / 30
+    events = tuple((float(second), second + 0.6) for second in range(1, 99, 3))
+    lines = [Timeline(name, times, np.sin(times) ** 2, events, events[:20])] * 2
+    scores = event_metrics([events] * 2, [events[:20]] * 2)
+    row = {"video": name, "frames": 3000, "f1": 0.5, "n_true": 33, "n_found": 20, "n_matched": 20}
+    result = {"model": name, "version": None, "threshold": 0.5, "stills": None, "videos": [row] * 2}
+    write_videos_report(tmp_path, result | {"finders": {"decoder": scores, "median": scores}}, lines)
+    page = browser.open((tmp_path / "report.html").as_uri(), width=width, mobile=width == PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(WIDER_THAN_THE_PAGE) == []
+    assert page.evaluate("document.querySelectorAll('.strip').length") == 10
+    assert page.evaluate(THINNEST_BAND) > 2
+    assert page.complaints == []
 
 
 def test_dark_and_light_differ_and_are_readable(page):
