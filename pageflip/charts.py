@@ -91,7 +91,7 @@ class Chart:
 
 def axis_up_to(label: str, highest: float, *, whole: bool = False) -> Axis:
     """An axis from 0 to a round number at or above `highest`, with at most six round ticks."""
-    step = _round_step(max(highest, 1.0 if whole else 1e-6) / 4)
+    step = round_step(max(highest, 1.0 if whole else 1e-6) / 4)
     if whole:
         step = max(1.0, step)
     count = max(1, int(-(-highest // step)))
@@ -99,7 +99,8 @@ def axis_up_to(label: str, highest: float, *, whole: bool = False) -> Axis:
     return Axis(label, 0.0, count * step, tuple(k * step for k in range(count + 1)), decimals)
 
 
-def _round_step(least: float) -> float:
+def round_step(least: float) -> float:
+    """The least of 1, 2 and 5 times a power of ten that is at or above `least`."""
     power = 10.0 ** floor(log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 

@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Find page flips in phone videos of books, and keep the model that finds them alive in production.",
 )
 RAW, PARAMS = Path("data/raw"), Path("params.yaml")
-PROTOCOLS_OUT = Path("reports/protocols")
+PROTOCOLS_OUT, VIDEOS_OUT = Path("reports/protocols"), Path("reports/videos")
 NAME_HELP = "The registered model (default: register.model_name of params.yaml)."
 MODEL_HELP = (
     "`champion` (day-zero until there is one), `day-zero`, a version or alias, each with `@int8` added for its int8 "
@@ -266,6 +266,49 @@ def evaluate(
         _print_rows([scalars | result["confusion"]], output)
     else:
         _print_evaluation(result)
+
+
+@app.command("evaluate-videos")
+def evaluate_videos(
+    folder: Annotated[Path, typer.Argument(help="Videos, each NAME.mp4 with its truth NAME.events.json beside it.")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "champion",
+    name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
+    out: Annotated[Path, typer.Option(help="The folder of report.html and videos.json.")] = VIDEOS_OUT,
+    pages: Annotated[bool, typer.Option("--pages", help="Judge page stills too; videos are decoded twice.")] = False,
+    output: Annotated[
+        Format, typer.Option("--format", help="How to print; CSV has a row for each video.")
+    ] = Format.TABLE,
+) -> None:
+    """Measure how well a model finds the flips of labelled videos; a page shows true and found ones on timelines."""
+    from pageflip.registry import load_predictor
+    from pageflip.video_evaluation import REPORT_FILE, list_videos, write_videos_report
+    from pageflip.video_evaluation import evaluate_videos as measure
+
+    list_videos(folder)  # refuses before a model is fetched
+    plan = _stills_plan() if pages else None
+    result, timelines = measure(folder, load_predictor(model, _model_name(name)), plan=plan)
+    write_videos_report(out, result, timelines)
+    if output is Format.JSON:
+        print(json.dumps(result, indent=2))
+    elif output is Format.CSV:
+        _print_rows(result["videos"], output)
+    else:
+        _print_events(result)
+        print(f"report: {out / REPORT_FILE}")
+
+
+def _print_events(result: dict) -> None:
+    model = " ".join(str(part) for part in (result["model"], result["version"]) if part)
+    table = Table("found by", "F1", "precision", "recall", "found", "onset", "offset", "counted right")
+    table.title = f"{model}: {result['finders']['decoder']['n_true']} flips of {len(result['videos'])} videos"
+    for name, row in result["finders"].items():
+        errors = ["" if row[edge] is None else f"{row[edge]['median']:.0f} ms" for edge in ("onset_ms", "offset_ms")]
+        scores = [f"{row[key]:.3f}" for key in ("f1", "precision", "recall")]
+        table.add_row(name, *scores, str(row["n_found"]), *errors, f"{row['counted_right']:.0%}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    if result["stills"]:
+        console.print("page recall {page_recall:.3f}, duplicates {page_duplicates:.1%}".format(**result["stills"]))
 
 
 @app.command("benchmark-protocols")

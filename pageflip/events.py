@@ -68,6 +68,9 @@ def difference_flips(changes: np.ndarray, times_s: np.ndarray) -> list[Flip]:
     return [flip for flip in flips if flip.end_s - flip.start_s + step >= MIN_FLIP_S]
 
 
+BASELINES = {"threshold": threshold_flips, "median": find_flips}  # those that need probabilities alone
+
+
 def _as_flips(above: np.ndarray, values: np.ndarray, times_s: np.ndarray) -> list[Flip]:
     return [
         Flip(first, last, float(times_s[first]), float(times_s[last]), float(np.nanmax(values[first : last + 1])))

@@ -1,7 +1,7 @@
 """A model's word on whatever a user names: pictures, folders of pictures, videos, and the events of the latter two."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -97,7 +97,11 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
 
 @dataclass(frozen=True)
 class Sequence:
-    """What is found in a video or folder of frames, of which `broken` could not be read."""
+    """What is found in a video or folder of frames, of which `broken` could not be read.
+
+    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see `pageflip.frame_scores.FrameScores`) and
+    `times_s` are those of the frames; times of a video only.
+    """
 
     path: str
     frames: int
@@ -105,6 +109,9 @@ class Sequence:
     holds_flip: bool
     flips: list[Flip]
     stills: list[Still]
+    probabilities: tuple[float, ...] = field(default=(), repr=False)
+    in_sequence: tuple[float, ...] = field(default=(), repr=False)
+    times_s: tuple[float | None, ...] = field(default=(), repr=False)
 
 
 def find_events(predictor: Predictor, paths: list[Path], folder: Path | None, plan: Stills) -> list[Sequence]:
@@ -151,12 +158,15 @@ def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stil
     elif folder is not None:
         stills = video_stills(path, scores.flips, scores.in_sequence, scores.times_s, plan, folder)
     broken = sum(error is not None for error in scores.errors)
-    return Sequence(str(path), len(scores.errors), broken, holds_flip(scores.flips), scores.flips, stills)
+    frames = tuple(scores.probabilities), tuple(scores.in_sequence.tolist()), tuple(scores.times_s)
+    return Sequence(str(path), len(scores.errors), broken, holds_flip(scores.flips), scores.flips, stills, *frames)
 
 
 def sequence_facts(sequence: Sequence) -> dict:
     """What is found, ready for JSON; a folder of frames has no clock, so its flips have no times."""
     facts = asdict(sequence)
+    for name in ("probabilities", "in_sequence", "times_s"):  # of every frame: scoring's frames.parquet holds them
+        del facts[name]
     if not Path(sequence.path).is_file():
         facts["flips"] = [flip | {"start_s": None, "end_s": None} for flip in facts["flips"]]
     facts["stills"] = [asdict(still) | {"reason": still.reason} for still in sequence.stills]

@@ -6,7 +6,7 @@ is escaped by the templates. Each part of the page is a template of its own, `ev
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pageflip.charts import Axis, Chart, axis_up_to
 from pageflip.files import write_json, write_text
 from pageflip.frames import LABELS
 from pageflip.metrics import SUPPLIED_NAME
+from pageflip.timelines import Timeline, draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
 FEW_GROUPS = 20
@@ -28,6 +29,7 @@ HISTOGRAM_BINS = 20
 JPEG_QUALITY = 85
 PICTURE_BYTES = 3_000_000  # of all pictures together, as text
 LONGEST_SIDE = 384  # pixels of a picture
+STYLE_COLOURS = {"for": FOR, "against": AGAINST}  # what the style sheet needs beside its own
 LEAST_CLIP_BAR = 0.012  # a clip of which no frame is called flip is seen all the same
 _MEANING = {
     "clip-disjoint": "No clip of the test set was seen in training, but other clips of the same books may have been: "
@@ -57,6 +59,7 @@ def write_report(
     context: Mapping[str, Any],
     maps: Mapping[int, np.ndarray] | None = None,
     protocols: Mapping[str, Any] | None = None,
+    timelines: Sequence[Timeline] = (),
 ) -> None:
     """Write the report to `path`, through a temporary file beside it.
 
@@ -69,6 +72,7 @@ def write_report(
             {part, frames, flips, clips, groups, books}; "data_digest", of the frames, to be held against `protocols`.
         maps: row -> float [h, w], the evidence in the pictures (see `pageflip.activation_maps`).
         protocols: the content of protocols.json (see `pageflip.protocol_benchmark`).
+        timelines: of stitched streams (see `pageflip.stitching`), shown where `metrics` holds "stitched".
     """
     test = predictions[predictions["part"] == "test"]
     clips = sorted(metrics["clips"]["table"], key=lambda row: (row["correct"], -row["errors"] / row["n"], row["clip"]))
@@ -90,16 +94,16 @@ def write_report(
         "clips": clips[:MAX_CLIP_ROWS],
         "hidden_clips": max(0, len(clips) - MAX_CLIP_ROWS),
         "clip_chart": _clip_chart(clips[:MAX_CLIP_ROWS]),
+        "timelines": [draw_timeline(timeline) for timeline in timelines],
         "few": FEW_GROUPS,
         "books": books[:MAX_BOOK_ROWS],
         "hidden_books": max(0, len(books) - MAX_BOOK_ROWS),
         "mistakes": mistakes,
         "hidden_mistakes": len(thumbnails) - len(mistakes),
         "mapped": any(one["map_uri"] for one in mistakes),
-        "for": FOR,
-        "against": AGAINST,
+        **STYLE_COLOURS,
     }
-    write_text(path, _environment().get_template("evaluation.html.j2").render(values, parts=_parts(values)))
+    write_text(path, page_environment().get_template("evaluation.html.j2").render(values, parts=_parts(values)))
 
 
 def _parts(values: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -113,6 +117,7 @@ def _parts(values: Mapping[str, Any]) -> list[dict[str, str]]:
         ("shortcuts", "Shortcut test", "shortcuts" in metrics),
         ("books", "Per book", bool(values["books"])),
         ("clips", "Per clip", bool(metrics["clips"]["table"])),
+        ("sequences", "Flips in sequences", "stitched" in metrics),
         ("mistakes", "Worst mistakes", True),
         ("training", "Training", bool(values["training"])),
         ("card", "Data and model card", bool(values["facts"])),
@@ -131,7 +136,8 @@ def write_plots(folder: Path, metrics: Mapping[str, Any]) -> None:
     write_text(folder / "confusion.csv", "".join(lines))
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Jinja with the templates of pages and their filters."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pageflip"),
         autoescape=True,

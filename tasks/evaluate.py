@@ -31,10 +31,11 @@ from pageflip.metrics import (
 )
 from pageflip.networks import INITIAL, load_network, predict_logits, read_config
 from pageflip.pack import data_digest, open_pack
-from pageflip.params import Evaluate, Threshold, load_params
+from pageflip.params import Evaluate, Events, Threshold, load_params
 from pageflip.report import write_plots, write_report
 from pageflip.shortcuts import run_shortcut_test
 from pageflip.splitting import part_rows, read_assignment
+from pageflip.stitching import DECODER, judge_stitched
 from pageflip.versions import data_version, environment, git_revision
 
 FRAME_KEY = ["label", "video", "frame"]
@@ -43,7 +44,7 @@ PROTOCOLS = Path("reports/protocols")
 
 
 def main() -> None:
-    """Read the sections `evaluate` and `split`, evaluate, and leave the results in one piece."""
+    """Read the sections `evaluate`, `split` and `events`, evaluate, and leave the results in one piece."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="name of the network, for the report")
     parser.add_argument("--frames", type=Path, required=True, help="folder of the pack")
@@ -55,13 +56,15 @@ def main() -> None:
     args = parser.parse_args()
     params = load_params(args.params)
     paths = {name: getattr(args, name) for name in ("frames", "split", "models", "out", "protocols")}
-    evaluate(args.model, params.evaluate, protocol=params.split.protocol, unit=params.split.unit, **paths)
+    settings = {"protocol": params.split.protocol, "unit": params.split.unit, "events": params.events}
+    evaluate(args.model, params.evaluate, **settings, **paths)
 
 
 def evaluate(
     model: str,
     params: Evaluate,
     *,
+    events: Events,
     frames: Path,
     split: Path,
     models: Path,
@@ -92,6 +95,9 @@ def evaluate(
         changes=params.shortcuts.changes,
         max_loss=params.shortcuts.max_loss,
     )
+    metrics["stitched"], timelines = judge_stitched(
+        predictions, metrics["threshold"], params.seed, plan=events, pack=pack
+    )
     metrics |= {"model": model, "weights_sha256": config["weights_sha256"]}
     worst = worst_mistakes(test, metrics["threshold"], params.worst_mistakes)["row"].to_numpy()
     thumbnails = {int(row): pack[row] for row in worst}
@@ -107,6 +113,7 @@ def evaluate(
             thumbnails=thumbnails,
             maps=map_evidence(network, thumbnails),
             protocols=_read_json(protocols / model / "protocols.json"),
+            timelines=timelines,
             context={
                 "model": model,
                 "facts": gather_facts(assignment, config, frames, split),
@@ -283,6 +290,8 @@ def print_summary(metrics: Mapping[str, Any], out: Path) -> None:
     table.add_row("tp, fp, fn, tn", ", ".join(str(counts[name]) for name in ("tp", "fp", "fn", "tn")))
     table.add_row("frames, groups", f"{metrics['n']}, {metrics['n_groups']}")
     table.add_row("clips judged right", f"{metrics['clips']['accuracy']:.0%} of {metrics['clips']['n']}")
+    if metrics["stitched"]["reason"] is None:
+        table.add_row("flips in stitched clips, F1", f"{metrics['stitched']['finders'][DECODER]['f1']:.3f}")
     console = Console()
     console.print(table)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)

@@ -1,9 +1,14 @@
 """Evaluation reports for tests: predictions of a middling model, protocols, and the page made of them."""
 
+from html.parser import HTMLParser
+
 import numpy as np
 import pandas as pd
 
 from pageflip import metrics, report
+from pageflip.stitching import judge_stitched
+
+HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
 
 FOLD = {"name": "fold 1", "seed": 7, "n": 60, "n_flip": 30, "f1": 0.8, "threshold": 0.4, "val_f1": 0.9}
 FOLD |= {"train": 100, "val": 20, "best_epoch": 3, "epochs": 5, "seconds": 2.0}
@@ -34,6 +39,29 @@ HISTORY = {
 }
 
 
+class Page(HTMLParser):
+    """Collects the elements, and fails on one that is closed out of turn."""
+
+    VOID = frozenset({"meta", "img", "br", "input"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open = [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:  # SVG closes its empty elements itself
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def predictions(part, seed, clips=12, book="first"):
     generator = np.random.default_rng(seed)
     rows = []
@@ -50,10 +78,20 @@ def predictions(part, seed, clips=12, book="first"):
 
 
 def write(
-    folder, *, change=lambda test: test, protocol="grouped", history=HISTORY, facts=None, name="report.html", **more
+    folder,
+    *,
+    change=lambda test: test,
+    protocol="grouped",
+    history=HISTORY,
+    facts=None,
+    name="report.html",
+    stitched=False,
+    **more,
 ):
     val, test = predictions("val", 1), change(predictions("test", 2))
     result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
+    if stitched:
+        result["stitched"], more["timelines"] = judge_stitched(pd.concat([val, test]), result["threshold"], seed=0)
     worst = metrics.worst_mistakes(test, result["threshold"], 5)["row"]
     report.write_report(
         folder / name,

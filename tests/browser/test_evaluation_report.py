@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from browser.chromium import Chromium, Page, find_chromium
 
+from pageflip.event_metrics import event_metrics
+from pageflip.timelines import Timeline
+from pageflip.video_evaluation import write_videos_report
 from report_factory import PROTOCOLS, write
 
 PHONE, DESK = 360, 1280
@@ -17,6 +20,9 @@ BROKEN_PICTURES = """Promise.all([...document.images].map(image =>
     image.decode().then(() => image.naturalWidth > 0, () => false))).then(all => all.filter(good => !good).length)"""
 DEAD_ANCHORS = """[...document.querySelectorAll('a')].map(link => link.getAttribute('href')).filter(target =>
     !document.querySelector(target))"""
+
+THINNEST_BAND = """Math.min(...[...document.querySelectorAll('.timeline .event')].map(band =>
+    band.getBoundingClientRect().width))"""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         return test.assign(clip=test["clip"] + long, book="<b>" + long)
 
     facts = {"Data": {"data version": "0123456789abcdef" * 4}, "Training": {f"fit.{long}{n}": 0.1 for n in range(20)}}
-    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts)
+    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts, stitched=True)
     return (folder / "report.html").as_uri()
 
 
@@ -90,6 +96,30 @@ def test_a_tap_lays_the_evidence_over_the_pictures_on_a_phone_and_a_desk_shows_b
         assert page.evaluate(shown) == "0"
         page.evaluate("document.querySelector('label[for=maps]').click()")
     assert page.evaluate(shown) == "1"
+
+
+def test_timelines_show_their_bands_as_wide_as_the_screen_allows(page):
+    assert page.evaluate("document.querySelectorAll('.timeline').length") > 0
+    assert page.evaluate(THINNEST_BAND) > 2
+    strip = page.evaluate("document.querySelector('.strip svg').getBoundingClientRect().width")
+    assert strip > 0.65 * page.evaluate("innerWidth")
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_the_page_of_labelled_videos_fits_the_screen(browser, tmp_path, width):
+    name, times = "<b>a_video_of_a_long_name_" * 6, np.arange(3000) / 30
+    events = tuple((float(second), second + 0.6) for second in range(1, 99, 3))
+    lines = [Timeline(name, times, np.sin(times) ** 2, events, events[:20])] * 2
+    scores = event_metrics([events] * 2, [events[:20]] * 2)
+    row = {"video": name, "frames": 3000, "f1": 0.5, "n_true": 33, "n_found": 20, "n_matched": 20}
+    result = {"model": name, "version": None, "threshold": 0.5, "stills": None, "videos": [row] * 2}
+    write_videos_report(tmp_path, result | {"finders": {"decoder": scores, "median": scores}}, lines)
+    page = browser.open((tmp_path / "report.html").as_uri(), width=width, mobile=width == PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(WIDER_THAN_THE_PAGE) == []
+    assert page.evaluate("document.querySelectorAll('.strip').length") == 10
+    assert page.evaluate(THINNEST_BAND) > 2
+    assert page.complaints == []
 
 
 def test_dark_and_light_differ_and_are_readable(page):

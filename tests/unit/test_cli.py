@@ -223,3 +223,24 @@ def test_events_of_a_single_picture_are_refused(run, champion, tmp_path):
     code, _, err = run("predict", picture(tmp_path / "one.png", 40), "--events")
     assert code == 78
     assert "neither a video nor a folder of frames" in err
+
+
+def test_labelled_videos_are_judged_and_shown_on_a_page(run, champion, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    truth = write_video(folder / "book.mp4", seed=1, book=0, flips=1, width=90, height=160, fps=10)
+    (folder / "book.events.json").write_text(json.dumps(truth))
+    code, out, _ = run("evaluate-videos", folder, "--out", tmp_path / "judged", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["finders"]["decoder"]["n_true"] == len(truth["events"])
+    assert "book.mp4" in (tmp_path / "judged" / "report.html").read_text(encoding="utf-8")
+    code, out, _ = run("evaluate-videos", folder, "--out", tmp_path / "judged", "--pages")
+    assert code == 0
+    assert "median" in out
+    assert "page recall" in out
+
+
+def test_a_folder_without_labelled_videos_ends_with_78(run, champion, tmp_path):
+    code, _, err = run("evaluate-videos", tmp_path)
+    assert code == 78
+    assert "none of the 0 videos" in err

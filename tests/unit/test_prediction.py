@@ -9,7 +9,8 @@ from PIL import Image
 
 from pageflip.errors import ConfigError
 from pageflip.inference import BATCH, Predictor
-from pageflip.prediction import list_inputs, predict_files
+from pageflip.params import Stills
+from pageflip.prediction import find_events, list_inputs, predict_files, sequence_facts
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,11 @@ def test_frames_in_the_review_band_are_marked(predictor, tmp_path):
     rows = list(predict_files(unsure, [picture(tmp_path / f"{grey}.png", grey) for grey in (200, 128, 50)]))
     assert [row.review for row in rows] == [False, True, False]
     assert [row.review for row in predict_files(predictor, [tmp_path / "128.png"])] == [False]
+
+
+def test_a_sequence_keeps_the_scores_of_its_frames_and_does_not_print_them(predictor, tmp_path):
+    (found,) = find_events(predictor, [video(tmp_path / "v.mp4", [40] * 5 + [220] * 8 + [40] * 5)], None, Stills())
+    assert len(found.probabilities) == len(found.times_s) == found.frames == 18
+    assert (np.array(found.probabilities) >= 0.5).tolist() == [False] * 5 + [True] * 8 + [False] * 5
+    assert found.times_s[10] == pytest.approx(1.0)
+    assert not {"probabilities", "times_s"} & set(sequence_facts(found))

@@ -4,7 +4,6 @@ import base64
 import csv
 import json
 import re
-from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
@@ -14,32 +13,7 @@ from PIL import Image
 
 from pageflip import metrics, report
 from pageflip.charts import Axis, Chart, axis_up_to
-from report_factory import PROTOCOLS, predictions, write
-
-HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
-
-
-class Page(HTMLParser):
-    """Collects the elements, and fails on one that is closed out of turn."""
-
-    VOID = frozenset({"meta", "img", "br", "input"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.open = [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:  # SVG closes its empty elements itself
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
 
 
 def test_report_asks_for_nothing_from_outside(tmp_path):
@@ -200,6 +174,33 @@ def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
     assert "1.700" in text
     assert "-5.5" in text
     assert "0.300 to 0.600" in text
+
+
+def test_flips_in_stitched_clips_are_shown_as_such_with_a_band_for_each_event(tmp_path):
+    text, result = write(tmp_path, stitched=True)
+    assert "stitched clips, not real transitions" in text
+    bands = [tag["class"] for name, tag in Page(text).elements if name == "rect" and "event" in tag["class"]]
+    figures = result["stitched"]["finders"]["decoder"]
+    assert bands.count("event two") == bands.count("event one") == figures["n_matched"]
+    assert len(bands) == figures["n_true"] + figures["n_found"]
+    assert figures["n_true"] == 6
+    for name in ("decoder, as used", "threshold alone", "running median"):
+        assert name in text
+    assert "#sequences" in text
+
+
+def test_the_timelines_take_no_more_room_on_the_page_than_they_must(tmp_path):
+    many = pd.concat([predictions("test", seed, clips=40, book=f"book {seed}") for seed in range(9)], ignore_index=True)
+    many["clip"] += many["book"]
+    text, _ = write(tmp_path, stitched=True, change=lambda _: many.assign(row=range(len(many))))
+    assert text.count('class="chart timeline"') == 6
+    assert "The 6 streams with the most mistakes" in text
+    assert len(text) < 400_000
+
+
+def test_a_test_part_of_one_label_is_said_to_have_nothing_to_stitch(tmp_path):
+    text, _ = write(tmp_path, stitched=True, change=lambda test: test[test["target"] == 1])
+    assert "Not measured: the test part holds no notflip clip" in text
 
 
 def test_report_warns_of_few_groups(tmp_path):
