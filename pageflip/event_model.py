@@ -22,6 +22,7 @@ FORMAT = 1
 REST, FLIP = 0, 1
 LEVEL_STEP_S = 0.5
 SURE = 6.0  # log-odds beyond this are no surer
+HIGHEST_LEVEL = 1.0  # log-odds: a recording that lies higher throughout is no rest, it is all flip
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def readings(values: np.ndarray, times_s: np.ndarray, offsets_s: tuple[float, ..
 def resting_levels(
     log_odds: np.ndarray, times_s: np.ndarray, level_s: float, quantile: float, skipped: int = 0
 ) -> np.ndarray:
-    """The quantile of the log-odds within `level_s` of each frame, float64 [N - skipped].
+    """The quantile of the log-odds within `level_s` of each frame, at most HIGHEST_LEVEL, float64 [N - skipped].
 
     It changes slowly: it is taken for each LEVEL_STEP_S of the recording's clock, and holds for all frames in it.
     """
@@ -160,7 +161,7 @@ def resting_levels(
         middle = (step + 0.5) * LEVEL_STEP_S
         first, after = np.searchsorted(times_s, [middle - level_s, middle + level_s])
         ranked = np.sort(log_odds[first : max(after, first + 1)])
-        levels[steps == step] = ranked[int(quantile * (len(ranked) - 1))]
+        levels[steps == step] = min(ranked[int(quantile * (len(ranked) - 1))], HIGHEST_LEVEL)
     return levels
 
 

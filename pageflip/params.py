@@ -400,7 +400,7 @@ class Stills(_Section):
     At most `candidates` frames of a rest are looked at, spread evenly over what is `margin_s` away from flips; rests
     under `shortest_s` have none. A still that shows the same pages as one of the `compared` before it is the same page:
     the better one is kept. Two stills show the same pages when the share of their textured tiles that agree by a
-    correlation of `same_correlation` is `same_share` of what it is between two frames of one rest.
+    correlation of `same_correlation` is `same_share` of what it is between the halves of one rest.
     """
 
     candidates: Annotated[int, Field(ge=1, le=200)] = 16
@@ -408,7 +408,7 @@ class Stills(_Section):
     shortest_s: Annotated[float, Field(ge=0)] = 0.1
     compared: Annotated[int, Field(ge=0)] = 12
     same_correlation: Share = 0.85
-    same_share: Share = 0.68
+    same_share: Share = 0.82
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
 
 

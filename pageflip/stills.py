@@ -69,7 +69,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class _Look:
-    """A still's small picture, and the agreement of another frame of its own rest, which noise and blur lower."""
+    """The pages of a rest as a small picture, and how the two halves of the rest agree, which noise and blur lower."""
 
     small: np.ndarray
     own: np.ndarray | None
@@ -206,6 +206,17 @@ class _Album:
         self._last = look
 
 
+def _look_of(small: Sequence[np.ndarray]) -> _Look:
+    """The median of a rest's candidates has less noise than any of them, and no hand that passes by."""
+    middle = len(small) // 2
+    own = agreement(_median(small[:middle]), _median(small[middle:])) if middle else None
+    return _Look(_median(small), own)
+
+
+def _median(small: Sequence[np.ndarray]) -> np.ndarray:
+    return np.median(np.stack(small), axis=0).astype(np.uint8)
+
+
 def _looked_at(
     rests: Sequence[Rest], pictures: Iterator[Picture]
 ) -> Iterator[tuple[Rest, list[tuple[int, Measures, str, bytes]]]]:
@@ -232,11 +243,9 @@ def _best(
 ) -> tuple[Still, _Look, bytes]:
     scores = judge([measures for _, measures, _, _ in looked], probabilities[[index for index, *_ in looked]])
     best = int(np.argmax(scores["score"]))
-    index, measures, suffix, content = looked[best]
+    index, _, suffix, content = looked[best]
     facts = {name: round(float(values[best]), 4) for name, values in scores.items()}
-    farthest = looked[0 if 2 * best >= len(looked) else -1][1].small
-    own = agreement(measures.small, farthest) if len(looked) > 1 else None
-    look = _Look(measures.small, own)
+    look = _look_of([measures.small for _, measures, _, _ in looked])
     bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
     return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), look, content
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from pageflip import day_zero, registry
 from pageflip.activation_maps import activation_maps
 from pageflip.calibration import calibrated, calibration_table, choose_review_band, fit_temperature, review_table
+from pageflip.clip_sequences import judge_in_sequence
 from pageflip.console import run_main
 from pageflip.errors import DataError
 from pageflip.files import folder_in_one_piece, write_json
@@ -94,6 +95,9 @@ def evaluate(
         threshold=metrics["threshold"],
         changes=params.shortcuts.changes,
         max_loss=params.shortcuts.max_loss,
+    )
+    metrics["in_sequence"] = judge_in_sequence(
+        test, pack, metrics["threshold"], samples=params.bootstrap_samples, seed=params.seed
     )
     metrics["stitched"], timelines = judge_stitched(
         predictions, metrics["threshold"], params.seed, plan=events, pack=pack
@@ -274,6 +278,8 @@ def print_summary(metrics: Mapping[str, Any], out: Path) -> None:
     auc = "undefined" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.3f}"
     table = Table(title=f"{metrics['model']} on the test part, {metrics['protocol']}", show_header=False)
     table.add_row("F1", f"{metrics['f1']:.3f} (95% {metrics['f1_low']:.3f} to {metrics['f1_high']:.3f})")
+    told = metrics["in_sequence"]
+    table.add_row("F1 with neighbours", f"{told['f1']:.3f} (95% {told['f1_low']:.3f} to {told['f1_high']:.3f})")
     table.add_row("precision, recall", f"{metrics['precision']:.3f}, {metrics['recall']:.3f}")
     table.add_row("ROC AUC", auc)
     choice, review = metrics["threshold_choice"], metrics["review"]

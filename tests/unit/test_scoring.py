@@ -20,9 +20,9 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from pageflip import scoring, uploads
+from pageflip import frame_scores, scoring, uploads
 from pageflip.errors import ConfigError, UnavailableError
-from pageflip.inference import METADATA_KEY, Predictor
+from pageflip.inference import BATCH, METADATA_KEY, Predictor
 from pageflip.params import Params, load_params
 from pageflip.uploads import Ledger
 from tasks import score_uploads
@@ -262,7 +262,7 @@ def test_a_picture_gets_a_label_and_no_event(drop: Path, results: Path, predicto
 
 
 def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -> None:
-    alive, most = [], 0
+    most = 0
 
     class Watching:
         width, height = WIDTH, HEIGHT
@@ -272,9 +272,9 @@ def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -
             most = max(most, len(frames))
             return predictor.predict(frames)
 
-    frames = ((None, float(i), np.zeros((HEIGHT, WIDTH, 3), np.uint8)) for i in range(1000))
-    alive = scoring._score_frames(frames, Watching())
-    assert (len(alive.probabilities), most) == (1000, scoring.BATCH)
+    frames = ((None, i / 30, np.zeros((HEIGHT, WIDTH, 3), np.uint8)) for i in range(1000))
+    scores = frame_scores._read_sequence(frames, Watching())
+    assert (len(scores.probabilities), most) == (1000, BATCH)
 
 
 def test_a_timeline_of_any_length_keeps_its_peak() -> None:

@@ -139,7 +139,6 @@ def test_print_that_lies_beside_the_book_all_the_time_does_not_make_pages_the_sa
     rests = [Rest(i, i, (i,)) for i in range(8)]
     shown = [10, 11, 12, 13, 14, 14, 15, 14]  # the page that lies open in each rest
     pictures = [picture_of(i, with_poster(page(seed))) for i, seed in enumerate(shown)]
-    plan = Stills(same_share=0.68)
-    stills = pick_stills(rests, iter(pictures), np.full(8, 0.1), [None] * 8, plan, tmp_path)
+    stills = pick_stills(rests, iter(pictures), np.full(8, 0.1), [None] * 8, Stills(), tmp_path)
     again = {still.index: still.rests for still in stills if still.index >= 4}
     assert again == {4: 3, 6: 1}
