@@ -103,7 +103,7 @@ class FlipModule(lightning.LightningModule):
         rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate
         head_first = self.fit_params.head_epochs > 0
         groups = _parameter_groups(self.network, rate, share, apart=head_first or share != 1)
-        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay, fused=True)
         total = int(self.trainer.estimated_stepping_batches)
         alone = total * self.fit_params.head_epochs // self.fit_params.epochs if head_first else 0
         # a rate of zero, and not frozen weights: processes that train together wait for the gradients of all of them
@@ -145,12 +145,12 @@ class FlipModule(lightning.LightningModule):
         # a mean over as many steps as there were, until those are enough
         decay = min(self.fit_params.ema, self.global_step / (self.global_step + 9))
         with torch.no_grad():
-            state = self.network.state_dict()
-            for name, mean in self.shadow.state_dict().items():
-                if mean.is_floating_point():
-                    mean.lerp_(state[name], 1 - decay)
-                else:
-                    mean.copy_(state[name])
+            pairs = list(zip(self.shadow.state_dict().values(), self.network.state_dict().values(), strict=True))
+            means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+            torch._foreach_lerp_(means, values, 1 - decay)
+            for mean, value in pairs:
+                if not mean.is_floating_point():
+                    mean.copy_(value)
 
     @property
     def judged(self) -> nn.Module:
