@@ -20,6 +20,7 @@ from pageflip.errors import DataError
 from pageflip.files import sha256_of
 from pageflip.torchvision_networks import MobileNetV2, ResNet18
 from pageflip.transforms import for_evaluation
+from pageflip.weight_files import read_weights
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
 MIN_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
@@ -56,6 +57,24 @@ class Cnn(nn.Module):
         features = self.features(standardised.contiguous(memory_format=torch.channels_last))
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         return self.head(pooled).squeeze(1)
+
+
+def load_cnn_weights(network: Cnn, path: Path) -> None:
+    """Load the weights of a network of the same channels.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: it cannot be read, or holds a network of other channels, or of another kind.
+    """
+    state, own = read_weights(path), network.state_dict()
+    wrong = [name for name, tensor in own.items() if getattr(state.get(name), "shape", None) != tensor.shape]
+    if wrong:
+        raise DataError(
+            f"{path} does not fit this network cnn: {len(wrong)} weights are missing or of another shape, the first is "
+            f"{wrong[0]}",
+            "set train.networks.cnn.channels to what the file was made with, or initial: none.",
+        )
+    network.load_state_dict({name: state[name] for name in own})
 
 
 def _convolution(width: int, out: int) -> nn.Sequential:

@@ -55,7 +55,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     fit = network_params.fit.applied_to(params.fit)
     chosen = {"seed": params.seed, "network": model, "settings": network_params.model_dump(exclude={"fit"})}
     chosen |= {"fit": fit.model_dump(), "augment": params.augment.model_dump()}
-    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"))
+    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"), model)
     chosen |= {"initial_sha256": initial} if initial else {}
     key = training_key(chosen, frames, split)
     store = settings.store_url()
