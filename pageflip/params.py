@@ -93,6 +93,8 @@ class Fit(_Section):
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1  # share of learning_rate for all but the head
     head_epochs: Annotated[int, Field(ge=0)] = 0  # at first only the head learns
     compile: bool = False  # by torch.compile: a minute at the start, faster steps on a GPU
+    # of a GPU's free memory that the frames may take, which then stay there; 0: batches are copied ahead, one by one
+    device_memory_share: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     accelerator: Literal["auto", "cpu", "cuda"]
     devices: Literal["auto"] | Count = 1  # of each node; auto is all that are seen
     num_nodes: Count = 1

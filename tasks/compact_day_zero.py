@@ -45,16 +45,16 @@ def learn(
     split = work / "split"
     split.mkdir(parents=True, exist_ok=True)
     assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
-    told = compact.model_dump() | {"augment": params.day_zero.augment.model_dump(), "seed": params.day_zero.seed}
-    told |= {"teacher": sha256_of(weights), "code": sha256_of(Path(distillation.__file__))}
-    key = training_key(told, frames, split)
-    start = work / f"imitation-{key}.safetensors"
+    told = {"seed": params.day_zero.seed, "teacher": sha256_of(weights), "code": sha256_of(Path(distillation.__file__))}
+    told |= {"network": compact.network.model_dump(), "imitation": compact.imitation.model_dump()}
+    start = work / f"imitation-{training_key(told, frames, split)}.safetensors"
     if not start.exists():
         _imitate(compact, teacher, pack, rows[0], start, params.day_zero.seed, device)
     print(f"day-zero: {NETWORK}: imitation done: {start}", flush=True)
     logits = load_file(start)["teacher_logits"].numpy()
     soft = compact.teacher_share / (1 + np.exp(-logits)) + (1 - compact.teacher_share) * rows[1]
-    checkpoints = str((work / "checkpoints" / key).absolute())
+    told |= {"compact": compact.model_dump(), "augment": params.day_zero.augment.model_dump()}
+    checkpoints = str((work / "checkpoints" / training_key(told, frames, split)).absolute())
     network, history = training.train_network(
         pack,
         (rows[0], soft.astype(np.float32)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pageflip import (
     augmentation,
+    batches,
     efficientnet,
     initial_weights,
     networks,
@@ -29,7 +30,7 @@ from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
 
-CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks)
+CODE = (training, batches, transforms, augmentation, networks, efficientnet, torchvision_networks)
 CODE += (initial_weights, weight_files)
 
 
