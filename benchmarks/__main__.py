@@ -26,6 +26,7 @@ BENCHMARKS = (
     "stage_overhead_seconds",
     "train_frames_per_second",
     "train_epoch_vs_usual_way",
+    "train_data_path_on_device",
     "score_frames_per_second",
     "leafing",
 )

@@ -14,11 +14,16 @@ from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
 
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
 import pageflip.synthetic
 from pageflip import settings
 from pageflip.decoding import available_cores
 from pageflip.frames import frame_path, list_frames
 from pageflip.synthetic import plan_clips, write_archive
+from pageflip.transforms import for_evaluation
 
 WIDTH, HEIGHT = 1080, 1920
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP = 3, 4, 10
@@ -117,3 +122,14 @@ def alternate(contestants: dict[str, Callable[[], object]], rounds: int) -> dict
             if turn:
                 times[name].append(taken)
     return {name: median(taken) for name, taken in times.items()}
+
+
+def step_flop(network: nn.Module, frames: Tensor) -> float:
+    """Floating-point operations of a training step, for each of the frames uint8 [N, height, width, 3] of its batch.
+
+    Forward and backward, as torch counts them; a multiplication and its addition are two.
+    """
+    targets = torch.zeros(len(frames))
+    with FlopCounterMode(display=False) as counter:
+        nn.BCEWithLogitsLoss()(network(for_evaluation(frames)), targets).backward()
+    return counter.get_total_flops() / len(frames)

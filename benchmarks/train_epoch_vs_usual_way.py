@@ -5,8 +5,9 @@ by memory map, augmented as params.yaml says), and, the usual way, from the JPEG
 decodes the whole picture, which is then resized, with a random mirror image; the same network size, batch and number of
 workers (none), side by side, median of three rounds; the row is the ratio. Packing is not in it: it is done once, the
 detail says after how many epochs it has paid. In the detail: the usual way at ImageNet's sizes (resize to 256, crop
-224), the share of JPEG decoding in the usual epoch, and for the record one step of a much published network of five
-blocks (32-64-128-64-32 channels at 224x224).
+224), the share of JPEG decoding in the usual epoch, how near the epoch from the pack comes to the machine's limit
+(floating-point operations of its steps a second against those of a large matrix product in the same rounds), and for
+the record one step of a much published network of five blocks (32-64-128-64-32 channels at 224x224).
 
     python -m benchmarks train_epoch_vs_usual_way
 """
@@ -24,19 +25,20 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds
+from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds, step_flop
 from benchmarks.results import Result
+from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS, list_frames
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import Params, load_params
 from pageflip.settings import project_root
-from pageflip.training import EpochShuffle, PackRows
 from pageflip.transforms import for_training
 
 BAR = 10.0
 NETWORK = "cnn"
 ROUNDS = 3
+MATRIX = 2048  # rows and columns of the product that shows what the machine can do
 PUBLISHED_CHANNELS, PUBLISHED_SIZE, PUBLISHED_BATCH = (32, 64, 128, 64, 32), 224, 16
 
 
@@ -59,10 +61,14 @@ def measure() -> Result:
                 "usual": partial(_usual_epoch, resized, params),
                 "usual_at_imagenet_size": partial(_usual_epoch, imagenet, params),
                 "decoding_alone": partial(_decode, [path for path, _ in resized.dataset.samples]),
+                "matrix_product": partial(torch.mm, *torch.rand(2, MATRIX, MATRIX)),
             },
             ROUNDS,
         )
+        flop = step_flop(_network(params), torch.from_numpy(np.array(frames[: params.train.fit.batch_size])))
+    matrix_seconds = taken.pop("matrix_product")
     saved = taken["usual"] - taken["pack"]
+    reached, possible = flop * len(frames) / taken["pack"] / 1e9, 2 * MATRIX**3 / matrix_seconds / 1e9
     detail = {
         "bar": BAR,
         "machine": machine() | {"threads": torch.get_num_threads()},
@@ -72,6 +78,10 @@ def measure() -> Result:
         "frames_per_second": {name: len(frames) / taken[name] for name in taken},
         "ratio_at_imagenet_size": taken["usual_at_imagenet_size"] / taken["pack"],
         "decoding_share_of_the_usual_epoch": taken["decoding_alone"] / taken["usual"],
+        "mflop_per_frame": flop / 1e6,
+        "gflop_per_second": reached,
+        "gflop_per_second_of_a_matrix_product": possible,
+        "share_of_the_matrix_product": reached / possible,
         "packing_pays_after_epochs": packing / saved if saved > 0 else None,
         "published_network_frames_per_second": _published_speed(),
     }
@@ -109,7 +119,7 @@ def _network(params: Params) -> nn.Module:
 
 
 def _train(network: nn.Module, batches: Iterable, prepared: Callable[[Tensor], Tensor]) -> None:
-    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=1e-4), nn.BCEWithLogitsLoss()
+    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True), nn.BCEWithLogitsLoss()
     for frames, targets in batches:
         optimizer.zero_grad()
         loss(network(prepared(frames)).flatten(), targets.float()).backward()

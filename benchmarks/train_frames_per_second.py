@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated
+from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated, step_flop
 from benchmarks.results import Result
+from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import Train, load_params
 from pageflip.settings import project_root
-from pageflip.training import EpochShuffle, PackRows, train_network
-from pageflip.transforms import for_evaluation, for_training
+from pageflip.training import train_network
+from pageflip.transforms import for_training
 
 NETWORK = "cnn"
 REPETITIONS, EPOCHS, ROUNDS = 2, 6, 3
@@ -101,12 +101,12 @@ def _where_the_time_goes(frames: np.ndarray, targets: np.ndarray, params: Train)
         "bare_loop_in_memory_frames_per_second": len(data) / taken["from_memory"],
         "data_path_share": taken["loader_alone"] / taken["from_pack"],
         "augmentation_share": taken["augmentation_alone"] / taken["from_pack"],
-        "mflop_per_frame": _flop(network, waiting[0]) / len(waiting[0][1]) / 1e6,
+        "mflop_per_frame": step_flop(network, waiting[0][0]) / 1e6,
     }
 
 
 def _epoch(network: nn.Module, batches: Iterable, params: Train) -> None:
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     generator, loss = torch.Generator().manual_seed(params.seed), nn.BCEWithLogitsLoss()
     for frames, targets in batches:
         optimizer.zero_grad()
@@ -118,11 +118,3 @@ def _augment(batches: Iterable, params: Train) -> None:
     generator = torch.Generator().manual_seed(params.seed)
     for frames, _ in batches:
         for_training(frames, params.augment, generator)
-
-
-def _flop(network: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> int:
-    """Floating-point operations of one training step on a batch; a multiplication and its addition are two."""
-    frames, targets = batch
-    with FlopCounterMode(display=False) as counter:
-        nn.BCEWithLogitsLoss()(network(for_evaluation(frames)), targets).backward()
-    return counter.get_total_flops()

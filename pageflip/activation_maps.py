@@ -29,8 +29,8 @@ def activation_maps(network: nn.Module, frames: np.ndarray) -> np.ndarray | None
     Returns:
         None for a network whose last features are not known by one of LAST_FEATURES.
     """
-    layer = next((getattr(network, name) for name in LAST_FEATURES if hasattr(network, name)), None)
-    if not isinstance(layer, nn.Module) or not len(frames):
+    layer = last_features(network)
+    if layer is None or not len(frames):
         return None
     kept: list[Tensor] = []
 
@@ -47,6 +47,12 @@ def activation_maps(network: nn.Module, frames: np.ndarray) -> np.ndarray | None
             )
     finally:
         handle.remove()
+
+
+def last_features(network: nn.Module) -> nn.Module | None:
+    """The layer before the pooling, whose output is [N, channels, rows, columns]; None where it is not known."""
+    layer = next((getattr(network, name) for name in LAST_FEATURES if hasattr(network, name)), None)
+    return layer if isinstance(layer, nn.Module) else None
 
 
 def _maps(network: nn.Module, frames: np.ndarray, kept: list[Tensor]) -> np.ndarray:

@@ -17,6 +17,7 @@ NAME = "day-zero"
 FOLDER = Path(__file__).with_name("weights")
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
 INT8_FILE = "day-zero.int8.onnx"
+COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network
 DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
 DIGITS = 12
 
@@ -38,6 +39,38 @@ def read_card(folder: Path = FOLDER) -> dict[str, Any]:
         raise DataError(
             f"there is no model day-zero in {folder}", "restore the folder, or run `make day-zero`."
         ) from None
+
+
+def read_compact_card(folder: Path = FOLDER) -> dict[str, Any]:
+    """What the compact network's weights were made from, and how good they are.
+
+    Raises:
+        DataError: there are none.
+    """
+    try:
+        return json.loads((folder / COMPACT_CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"there are no day-zero weights of cnn in {folder}",
+            "restore the folder, or run `python -m tasks.day_zero --network cnn`.",
+        ) from None
+
+
+def compact_weights(folder: Path = FOLDER) -> Path:
+    """The path of the compact network's weights, once their content is found to be what their card names.
+
+    Raises:
+        DataError: they are missing, or others.
+    """
+    expected = read_compact_card(folder)["weights_sha256"]
+    path = folder / COMPACT_WEIGHTS_FILE
+    digest = sha256_of(path) if path.is_file() else "none: it is missing"
+    if digest != expected:
+        raise DataError(
+            f"{path} has the SHA-256 {digest}, its card names {expected}",
+            f"restore {folder} (`git checkout`), or run `python -m tasks.day_zero --network cnn`.",
+        )
+    return path
 
 
 def version_of(card: dict[str, Any]) -> str:

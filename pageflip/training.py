@@ -1,4 +1,4 @@
-"""Training on the pack: frames by memory map, augmentation in batches on the device, the loop by Lightning.
+"""Training on the pack: batches from pageflip.batches, augmented on the device, the loop by Lightning.
 
 A run is fixed by its seed, however often it is killed: everything random in an epoch is drawn from (seed, epoch), and
 the checkpoint of each epoch's end holds the rest.
@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -23,65 +23,26 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pageflip import storage
+from pageflip.batches import EpochShuffle, Part, make_loader, stays_on_device
 from pageflip.errors import ConfigError
 from pageflip.initial_weights import load_initial
 from pageflip.networks import INITIAL, build_network
 from pageflip.params import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
 
-EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring runs and epochs apart
 WARM_UP_SHARE = 0.1
+VALIDATION_BATCH = 256
 HEAD = ("head.", "last.")  # what no pretrained weights hold: always trained at the full rate
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
 LAST = "last.ckpt"
 EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # see _loader
+    ".*does not have many workers.*",  # see pageflip.batches
     "Checkpoint directory .* exists and is not empty.*",  # so that a killed run goes on
     ".*LeafSpec.*",  # Lightning's own use of torch
     ".* in eval mode at the start of training.*",  # frozen parts of a network, and the running mean
 )
-
-
-class PackRows(Dataset):
-    """The chosen rows of a pack, fetched a batch at a time: (frames uint8 [N, height, width, 3], targets float [N])."""
-
-    def __init__(self, frames: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> None:
-        self.frames, self.rows, self.targets = frames, rows, targets
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch in one read of the memory map."""
-        frames = np.ascontiguousarray(self.frames[self.rows[positions]])
-        return torch.from_numpy(frames), torch.from_numpy(self.targets[positions].astype(np.float32))
-
-
-class EpochShuffle(Sampler[int]):
-    """A shuffle drawn from (seed, epoch), so that a resumed run sees the order it would have seen.
-
-    Of several processes each takes an equal share of it; at most as many frames as there are processes but one are left
-    out of an epoch.
-    """
-
-    def __init__(self, count: int, seed: int, process: int = 0, processes: int = 1) -> None:
-        self.count, self.seed, self.epoch = count // processes, seed, 0
-        self.process, self.processes, self.total = process, processes, count
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * EPOCH_STRIDE + self.epoch)
-        order = torch.randperm(self.total, generator=generator).tolist()
-        return iter(order[self.process : self.count * self.processes : self.processes])
 
 
 class FlipModule(lightning.LightningModule):
@@ -103,7 +64,7 @@ class FlipModule(lightning.LightningModule):
         rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate
         head_first = self.fit_params.head_epochs > 0
         groups = _parameter_groups(self.network, rate, share, apart=head_first or share != 1)
-        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay, fused=True)
         total = int(self.trainer.estimated_stepping_batches)
         alone = total * self.fit_params.head_epochs // self.fit_params.epochs if head_first else 0
         # a rate of zero, and not frozen weights: processes that train together wait for the gradients of all of them
@@ -145,12 +106,12 @@ class FlipModule(lightning.LightningModule):
         # a mean over as many steps as there were, until those are enough
         decay = min(self.fit_params.ema, self.global_step / (self.global_step + 9))
         with torch.no_grad():
-            state = self.network.state_dict()
-            for name, mean in self.shadow.state_dict().items():
-                if mean.is_floating_point():
-                    mean.lerp_(state[name], 1 - decay)
-                else:
-                    mean.copy_(state[name])
+            pairs = list(zip(self.shadow.state_dict().values(), self.network.state_dict().values(), strict=True))
+            means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+            torch._foreach_lerp_(means, values, 1 - decay)
+            for mean, value in pairs:
+                if not mean.is_floating_point():
+                    mean.copy_(value)
 
     @property
     def judged(self) -> nn.Module:
@@ -245,8 +206,8 @@ def is_first_process() -> bool:
 
 def train_network(
     frames: np.ndarray,
-    train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
+    train: Part,
+    val: Part,
     *,
     name: str,
     settings: dict[str, Any],
@@ -260,7 +221,7 @@ def train_network(
 
     Args:
         frames: the pack, uint8 [N, height, width, 3].
-        train, val: (rows int [M], targets 0/1 [M]).
+        train, val: (rows int [M], targets [M]: 0/1, for training also probabilities that another model gives).
         settings: the network's section of `train.networks`; weights that `initial` names are loaded when it begins.
         checkpoints: folder or s3:// address of this very training (same inputs, same params): where a killed run left
             a checkpoint, it goes on.
@@ -302,8 +263,7 @@ def train_network(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    place = trainer.global_rank, trainer.world_size
-    loaders = _loader(frames, train, fit, accelerator, seed, place), _loader(frames, val, fit, accelerator, None)
+    loaders = _loaders(frames, train, val, fit, seed, trainer)
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
@@ -383,25 +343,16 @@ def _warm_up_and_cosine(step: int, total: int, first: int = 0) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
-def _loader(
-    frames: np.ndarray,
-    part: tuple[np.ndarray, np.ndarray],
-    fit: Fit,
-    accelerator: str,
-    seed: int | None,
-    place: tuple[int, int] = (0, 1),
-) -> DataLoader:
-    data = PackRows(frames, *part)
-    return DataLoader(
-        data,
-        batch_size=fit.batch_size if seed is not None else 256,
-        sampler=EpochShuffle(len(data), seed, *place) if seed is not None else None,
-        collate_fn=_as_it_is,
-        # the memory map hands over a batch in well under a millisecond: worker processes would only cost
-        num_workers=0,
-        pin_memory=accelerator == "cuda",
+def _loaders(
+    frames: np.ndarray, train: Part, val: Part, fit: Fit, seed: int, trainer: lightning.Trainer
+) -> tuple[Iterable, Iterable]:
+    """Batches for training and for validation, from where they are nearest to the device."""
+    device = trainer.strategy.root_device
+    count = len(train[0]) + len(val[0])
+    resident = stays_on_device(frames, count, fit.device_memory_share, device)
+    sampler = EpochShuffle(len(train[0]), seed, trainer.global_rank, trainer.world_size)
+    place = {"device": device, "resident": resident}
+    return (
+        make_loader(frames, train, batch_size=fit.batch_size, sampler=sampler, **place),
+        make_loader(frames, val, batch_size=VALIDATION_BATCH, **place),
     )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -13,7 +13,8 @@ from pageflip.params import Augment
 
 def for_evaluation(frames: Tensor) -> Tensor:
     """uint8 [N, height, width, 3] -> float32 [N, 3, height, width] in 0..1."""
-    return frames.permute(0, 3, 1, 2).to(torch.float32).div_(255).contiguous()
+    pixels = frames.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return pixels.div_(255)
 
 
 def for_training(frames: Tensor, strengths: Augment, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@
     python -m tasks.day_zero --real FOLDER          # and says how it does on labelled real frames
     python -m tasks.day_zero --params small.yaml    # section day_zero cut down: minutes
     python -m tasks.day_zero --from-weights         # only judge, calibrate and export the weights in --out again
+    python -m tasks.day_zero --network cnn          # the weights that cnn starts from, learnt from day-zero
 
 What takes long is kept in the work folder: drawn frames are used again when they are complete and nothing that they
 depend on has changed, and a killed training goes on from its last epoch. `--from-weights` trains nothing: it wants the
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,11 +37,13 @@ from pageflip.progress import counting
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.versions import environment, git_revision
+from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
 from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 
 NETWORK = "efficientnet_lite0"
+COMPACT_FILES = f"{day_zero.NAME}.{compact_day_zero.NETWORK}.*"
 COMMAND = "python -m tasks.day_zero"
 MOST_BYTES = 6_000_000  # of the ONNX file: it is committed, and phones load it
 SPLIT_DRAW = 61  # constant of the random numbers that deal books to parts
@@ -60,9 +64,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the files")
     parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
+    parser.add_argument("--network", choices=(NETWORK, compact_day_zero.NETWORK), default=NETWORK)
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     params, work = load_params(args.params), args.work or default_work()
+    if args.network == compact_day_zero.NETWORK:
+        make_compact(params, work=work, out=args.out)
+        return
     if args.from_weights:
         remake_from_weights(params, work=work, out=args.out)
     else:
@@ -100,7 +108,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
         DataError: the model is too large, or its export differs from it.
     """
     plan, revision = params.day_zero, git_revision()  # of the code that draws and trains, not of what it is by the end
-    initial_weights.fingerprint(plan.network.initial)  # before hours of drawing
+    initial_weights.fingerprint(plan.network.initial, NETWORK)  # before hours of drawing
     check_size(networks.build_network(NETWORK, plan.network.model_dump()))
     renderer = renderer_digest()
     frames = prepare(plan, ranges, renderer, work, workers)
@@ -134,16 +142,73 @@ def remake_from_weights(params: Params, *, work: Path, out: Path) -> dict:
     return finish(params, plan, network.eval(), pack, assignment, source, out)
 
 
+def make_compact(params: Params, *, work: Path, out: Path) -> dict:
+    """Train `cnn` on day-zero's frames, and on what day-zero sees in them; write weights and card, return the card.
+
+    Raises:
+        ConfigError: `params` has no section `day_zero.compact`.
+        DataError: day-zero or the frames that it was trained on are missing.
+    """
+    if params.day_zero.compact is None:
+        raise ConfigError("there is no section day_zero.compact", "restore it in params.yaml.")
+    teacher = day_zero.read_card(out)
+    plan = parse(DayZero, teacher["params"], out / day_zero.CARD_FILE, "train it anew: `make day-zero`.")
+    frames = find_frames(work, teacher["data"]["frames_sha256"])
+    pack, index = open_pack(frames)
+    assignment = split_books(index, plan.shares, plan.seed)
+    network, learnt = compact_day_zero.learn(params, plan, pack, assignment, frames=frames, work=work, out=out)
+    _, metrics = judge_alone(network, params, pack, assignment, plan.threshold_tolerance)
+    card = {
+        "model": day_zero.NAME,
+        "network": compact_day_zero.NETWORK,
+        "command": compact_day_zero.COMMAND,
+        "seed": params.day_zero.seed,
+        "params": params.day_zero.compact.model_dump() | {"augment": params.day_zero.augment.model_dump()},
+        "width": plan.prepare.width,
+        "height": plan.prepare.height,
+        "data": teacher["data"],
+        "threshold": metrics["threshold"],
+        "val": {name: metrics["val"][name] for name in TOLD if name in metrics["val"]},
+        "test": {name: metrics[name] for name in TOLD},
+        "licences": teacher["licences"],
+    }
+    card = compact_day_zero.write(network, card | learnt, out)
+    test = card["test"]
+    print(
+        f"day-zero: {card['network']}: F1 {test['f1']:.4f} (95% {test['f1_low']:.4f} to {test['f1_high']:.4f}),",
+        end=" ",
+    )
+    print(f"ROC AUC {test['roc_auc']:.4f} on {test['n']} drawn test frames, in {out}", flush=True)
+    return card
+
+
+def judge_alone(
+    network: nn.Module, params: Params, pack: np.ndarray, assignment: pd.DataFrame, tolerance: float
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Judge a network at the threshold of the best F1 on validation, within its tolerance."""
+    judged = params.evaluate.model_copy(update={"threshold": Threshold.model_validate("f1")})
+    predictions = predict_parts(network, pack, assignment)
+    return judge(predictions, judged, protocol="grouped", unit="book", tolerance=tolerance)
+
+
 def find_pack(work: Path, frames_sha256: str) -> tuple[np.ndarray, pd.DataFrame]:
     """The packed frames of a training, by the digest that its card holds.
 
     Raises:
         DataError: they are not in the work folder.
     """
+    return open_pack(find_frames(work, frames_sha256))
+
+
+def find_frames(work: Path, frames_sha256: str) -> Path:
+    """The folder of the pack whose frames have this digest.
+
+    Raises:
+        DataError: it is not in the work folder.
+    """
     for folder in sorted(work.glob("frames-*")):
-        pack, index = open_pack(folder)
-        if frames_digest(index) == frames_sha256:
-            return pack, index
+        if frames_digest(open_pack(folder)[1]) == frames_sha256:
+            return folder
     raise DataError(
         f"the frames that these weights were trained on ({frames_sha256[:12]}) are not in {work}",
         "name the work folder of the training with --work, or run `make day-zero`.",
@@ -164,19 +229,12 @@ def finish(
     Args:
         source: what the card tells of the training: data, git_revision, environment, best_epoch.
     """
-    judged = params.evaluate.model_copy(
-        update={"threshold": Threshold.model_validate("f1")}
-    )  # the best F1, within its tolerance
-    _, metrics = judge(
-        predict_parts(network, pack, assignment),
-        judged,
-        protocol="grouped",
-        unit="book",
-        tolerance=plan.threshold_tolerance,
-    )
+    _, metrics = judge_alone(network, params, pack, assignment, plan.threshold_tolerance)
     temperature, limits = metrics["calibration"]["temperature"], params.register_
     rows = part_rows(assignment, "test")[0][: limits.parity_frames]
     with folder_in_one_piece(out) as folder:
+        for left in out.glob(COMPACT_FILES):  # made apart, by --network cnn
+            shutil.copy2(left, folder)
         facts = export(network, folder, plan, metrics)
         model = folder / day_zero.MODEL_FILE
         facts["parity_error"] = check_parity(network, model, pack, rows, limits.max_parity_error, temperature)
@@ -240,7 +298,10 @@ def split_books(index: pd.DataFrame, shares: Shares, seed: int) -> pd.DataFrame:
 def checkpoints_of(plan: DayZero, assignment: pd.DataFrame, frames: Path, work: Path) -> str:
     """Where this very training leaves its checkpoints."""
     chosen = {"seed": plan.seed, "network": plan.network.model_dump(), "fit": plan.fit.model_dump()}
-    chosen |= {"augment": plan.augment.model_dump(), "initial": initial_weights.fingerprint(plan.network.initial)}
+    chosen |= {
+        "augment": plan.augment.model_dump(),
+        "initial": initial_weights.fingerprint(plan.network.initial, NETWORK),
+    }
     split = work / "split"
     split.mkdir(exist_ok=True)
     assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
@@ -331,7 +392,7 @@ def make_card(plan: DayZero, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "model": day_zero.NAME,
         "command": COMMAND,
         "seed": plan.seed,
-        "params": plan.model_dump(),
+        "params": plan.model_dump(exclude={"compact"}),
         "width": plan.prepare.width,
         "height": plan.prepare.height,
         "input": INPUT,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pageflip import (
     augmentation,
+    batches,
     efficientnet,
     initial_weights,
     networks,
@@ -29,7 +30,7 @@ from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
 
-CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks)
+CODE = (training, batches, transforms, augmentation, networks, efficientnet, torchvision_networks)
 CODE += (initial_weights, weight_files)
 
 
@@ -55,7 +56,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     fit = network_params.fit.applied_to(params.fit)
     chosen = {"seed": params.seed, "network": model, "settings": network_params.model_dump(exclude={"fit"})}
     chosen |= {"fit": fit.model_dump(), "augment": params.augment.model_dump()}
-    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"))
+    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"), model)
     chosen |= {"initial_sha256": initial} if initial else {}
     key = training_key(chosen, frames, split)
     store = settings.store_url()

@@ -27,7 +27,7 @@ def tiny_params() -> dict:
     params["validate"] |= {"min_width": 48, "min_height": 48}
     params["train"]["models"] = ["cnn"]
     params["train"]["fit"] |= {"epochs": 3, "batch_size": 16}
-    params["train"]["networks"]["cnn"]["channels"] = [8, 16]
+    params["train"]["networks"]["cnn"] = {"channels": [8, 16], "dropout": 0.2}
     params["evaluate"] |= {"bootstrap_samples": 100, "worst_mistakes": 4}
     params["register"]["parity_frames"] = 8
     params["promote"]["min_f1"] = 0.0

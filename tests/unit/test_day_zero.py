@@ -29,6 +29,9 @@ def tiny(params_file, **changes):
     section |= {"prepare": {"width": 32, "height": 56}, "shares": {"train": 0.6, "val": 0.2, "test": 0.2}}
     section["network"] |= {"stages": 2, "last": 8, "frozen": 0, "initial": "none"}
     section["fit"] |= {"epochs": 2, "patience": 2, "batch_size": 4, "accelerator": "cpu"}
+    section["compact"]["network"]["channels"] = [4, 8]
+    section["compact"]["imitation"] |= {"epochs": 2, "batch_size": 4}
+    section["compact"]["fit"] |= {"epochs": 2, "batch_size": 4, "accelerator": "cpu"}
     content["evaluate"]["bootstrap_samples"] = 50
     for key, value in changes.items():
         section[key] |= value
@@ -74,7 +77,7 @@ def test_model_weights_and_card_are_written_and_agree(made):
 def test_the_card_says_what_the_model_was_made_from(made, params_file):
     _, _, card = made
     assert (card["command"], card["seed"]) == ("python -m tasks.day_zero", 7)
-    assert card["params"] == json.loads(tiny(params_file).day_zero.model_dump_json())
+    assert card["params"] == json.loads(tiny(params_file).day_zero.model_dump_json(exclude={"compact"}))
     assert card["data"]["parts"] == {
         "train": {"books": 4, "clips": 8, "frames": 16, "flips": 8},
         "val": {"books": 1, "clips": 2, "frames": 4, "flips": 2},
@@ -232,3 +235,60 @@ def test_day_zero_draws_wider_than_the_sample_where_its_own_ranges_say_so(params
     wrong = plan.model_copy(update={"ranges": {"book": {"page_widht": [0.1, 0.2]}}})
     with pytest.raises(ConfigError, match=r"unknown key book\.page_widht \(did you mean page_width"):
         task.ranges_of(params_file, wrong)
+
+
+@pytest.fixture(scope="module")
+def compact(made, params_file, tmp_path_factory):
+    """The folders of work and of the models, and the card of the compact network's weights."""
+    place = tmp_path_factory.mktemp("compact")
+    shutil.copytree(made[0], place / "work")
+    shutil.copytree(made[1], place / "weights")
+    card = task.make_compact(tiny(params_file), work=place / "work", out=place / "weights")
+    return place / "work", place / "weights", card
+
+
+def test_the_compact_network_gets_weights_and_a_card_beside_day_zero(compact, made):
+    _, out, card = compact
+    assert day_zero.read_compact_card(out) == card
+    assert sha256_of(day_zero.compact_weights(out)) == card["weights_sha256"]
+    assert (card["network"], card["seed"], card["command"]) == ("cnn", 7, "python -m tasks.day_zero --network cnn")
+    assert card["teacher"]["sha256"] == made[2]["weights_sha256"]
+    assert card["test"]["n"] == card["val"]["n"] == 4
+    assert day_zero.read_card(out) == day_zero.read_card(made[1])
+
+
+def test_the_same_seed_gives_the_same_compact_network(compact, params_file, tmp_path):
+    work, out, card = compact
+    shutil.copytree(out, tmp_path / "weights")
+    shutil.copytree(work, tmp_path / "work")
+    (imitation,) = (tmp_path / "work").glob("imitation-*")
+    learnt = sha256_of(imitation)
+    imitation.unlink()
+    again = task.make_compact(tiny(params_file), work=tmp_path / "work", out=tmp_path / "weights")
+    assert sha256_of(imitation) == learnt
+    assert again == card
+
+
+def test_day_zero_that_is_made_anew_leaves_the_compact_network_where_it_is(compact, params_file, tmp_path):
+    work, out, card = compact
+    shutil.copytree(out, tmp_path / "weights")
+    task.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
+    assert day_zero.read_compact_card(tmp_path / "weights") == card
+    day_zero.compact_weights(tmp_path / "weights")
+
+
+def test_compact_weights_that_are_changed_or_missing_are_refused(compact, tmp_path):
+    shutil.copytree(compact[1], tmp_path / "weights")
+    with (tmp_path / "weights" / day_zero.COMPACT_WEIGHTS_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DataError, match=r"has the SHA-256(.*\n.*)--network cnn"):
+        day_zero.compact_weights(tmp_path / "weights")
+    with pytest.raises(DataError, match=r"there are no day-zero weights of cnn"):
+        day_zero.compact_weights(tmp_path)
+
+
+def test_imitation_refuses_an_augmentation_that_moves_things(params_file):
+    content = yaml.safe_load(params_file.read_text())
+    content["day_zero"]["compact"]["imitation"]["augment"]["shift"] = 0.1
+    with pytest.raises(ValueError, match=r"augment\.shift moves or covers"):
+        Params.model_validate(content)

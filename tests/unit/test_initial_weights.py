@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from pageflip import day_zero, initial_weights
 from pageflip.efficientnet import published_names
-from pageflip.errors import ConfigError
+from pageflip.errors import ConfigError, DataError
 from pageflip.files import sha256_of
 from pageflip.initial_weights import fingerprint, load_initial
 from pageflip.networks import build_network
@@ -37,7 +37,7 @@ def test_none_leaves_the_network_as_it_is():
     network, same = make(), make()
     load_initial(network, "none")
     assert all(torch.equal(tensor, same.state_dict()[name]) for name, tensor in network.state_dict().items())
-    assert fingerprint("none") == ""
+    assert fingerprint("none", "cnn") == ""
 
 
 def test_imagenet_is_taken_from_the_installed_package(install):
@@ -67,7 +67,7 @@ def test_day_zero_is_the_committed_model():
     with torch.inference_mode():
         expected = torch.sigmoid(network.eval()(frames.permute(0, 3, 1, 2) / 255) / card["temperature"])
     assert committed.predict(frames.numpy()) == pytest.approx(expected.numpy(), abs=1e-3)
-    assert fingerprint("day-zero") == sha256_of(day_zero.FOLDER / day_zero.WEIGHTS_FILE)
+    assert fingerprint("day-zero", "efficientnet_lite0") == sha256_of(day_zero.FOLDER / day_zero.WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -77,17 +77,40 @@ def test_a_file_is_named_by_its_path_or_address(tmp_path, scheme):
     save_file(source.state_dict(), path)
     load_initial(network, f"{scheme}{path}")
     assert torch.equal(network.head[1].weight, source.head[1].weight)
-    assert fingerprint(f"{scheme}{path}") == sha256_of(path)
+    assert fingerprint(f"{scheme}{path}", "efficientnet_lite0") == sha256_of(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    for function in (fingerprint, lambda initial: load_initial(make(), initial)):
+    for function in (lambda initial: fingerprint(initial, "cnn"), lambda initial: load_initial(make(), initial)):
         with pytest.raises(ConfigError, match=r"there are no initial weights .*nowhere"):
             function(str(tmp_path / "nowhere.safetensors"))
 
 
-def test_networks_without_known_weights_take_none():
-    cnn = build_network("cnn", {"channels": (4,), "dropout": 0.0})
-    load_initial(cnn, "none")
-    with pytest.raises(ConfigError, match="no initial weights are known for Cnn"):
-        load_initial(cnn, "day-zero")
+def compact(channels=None, seed=0):
+    torch.manual_seed(seed)
+    channels = channels or day_zero.read_compact_card()["params"]["network"]["channels"]
+    return build_network("cnn", {"channels": tuple(channels), "dropout": 0.0})
+
+
+def test_day_zero_of_the_compact_network_is_its_own():
+    one, two = compact(seed=1), compact(seed=2)
+    for network in (one, two):
+        load_initial(network, "day-zero")
+    assert all(torch.equal(tensor, two.state_dict()[name]) for name, tensor in one.state_dict().items())
+    assert fingerprint("day-zero", "cnn") == sha256_of(day_zero.FOLDER / day_zero.COMPACT_WEIGHTS_FILE)
+
+
+def test_the_compact_network_takes_a_file_of_its_own_channels_only(tmp_path):
+    source, network = compact(seed=1), compact(seed=2)
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    load_initial(network, str(tmp_path / "weights.safetensors"))
+    assert torch.equal(network.head[1].weight, source.head[1].weight)
+    with pytest.raises(
+        DataError, match=r"does not fit this network cnn: \d+ weights(.*\n.*)train\.networks\.cnn\.channels"
+    ):
+        load_initial(compact((4, 8)), "day-zero")
+
+
+def test_there_are_no_imagenet_weights_for_the_compact_network():
+    with pytest.raises(ConfigError, match=r"no ImageNet weights for cnn"):
+        load_initial(compact(), "imagenet")

@@ -5,9 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pageflip.batches import EpochShuffle
 from pageflip.networks import build_network
 from pageflip.params import load_params
-from pageflip.training import EpochShuffle, train_network
+from pageflip.training import train_network
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
 RESNET = {"frozen": 2, "dropout": 0.2, "initial": "none"}

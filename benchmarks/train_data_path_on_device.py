@@ -1,0 +1,95 @@
+"""What is left of a training step's speed when its batches come from the pack, on the device that trains.
+
+Measured: frames per second of training steps of `cnn` over batches that the data path hands over (the frames stay on
+the device where they fit there), divided by those of the same steps over batches that wait on the device; 240 synthetic
+frames of 1080x1920 packed as params.yaml says (120 pictures, twice each), 24 epochs each, side by side, median of three
+rounds. On CUDA in bf16, and in the detail the same for batches that are copied ahead one by one. Where CUDA finds no
+GPU it is the CPU that is measured, as `device` says: there both read the same memory.
+
+    python -m benchmarks train_data_path_on_device
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.measuring import alternate, drawn_frames, machine, quiet, repeated
+from benchmarks.results import Result
+from pageflip.batches import EpochShuffle, make_loader, stays_on_device
+from pageflip.frames import LABELS
+from pageflip.networks import build_network
+from pageflip.pack import build_pack, open_pack
+from pageflip.params import Train, load_params
+from pageflip.settings import project_root
+from pageflip.transforms import for_training
+
+BAR = 0.9
+NETWORK = "cnn"
+REPETITIONS, EPOCHS, ROUNDS = 2, 24, 3
+
+
+def measure() -> Result:
+    """Train from the pack and from batches that wait, by turns."""
+    params = load_params(project_root() / "params.yaml")
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    with repeated(drawn_frames(), REPETITIONS) as raw, TemporaryDirectory(prefix="pageflip-bench-") as place:
+        pack = Path(place) / "pack"
+        with quiet():
+            build_pack(raw, pack, width=params.prepare.width, height=params.prepare.height)
+        frames, index = open_pack(pack)
+        targets = (index["label"] == LABELS[1]).to_numpy().astype(np.float32)
+        return _compare(frames, targets, params.train, device)
+
+
+def _compare(frames: np.ndarray, targets: np.ndarray, params: Train, device: torch.device) -> Result:
+    part = np.arange(len(frames)), targets
+    resident = stays_on_device(frames, len(frames), params.fit.device_memory_share, device)
+
+    def loader(stays: bool) -> Iterable:
+        sampler = EpochShuffle(len(frames), params.seed)
+        return make_loader(
+            frames, part, batch_size=params.fit.batch_size, device=device, resident=stays, sampler=sampler
+        )
+
+    sources = {"data_path": loader(resident), "waiting": [_on(device, batch) for batch in loader(False)]}
+    if device.type == "cuda":
+        sources["copied_ahead"] = loader(False)
+    network = build_network(NETWORK, getattr(params.networks, NETWORK).model_dump(exclude={"fit"})).to(device).train()
+    taken = alternate(
+        {name: partial(_train, network, source, params, device) for name, source in sources.items()}, ROUNDS
+    )
+    speeds = {name: EPOCHS * len(frames) / seconds for name, seconds in taken.items()}
+    detail = {
+        "bar": BAR,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu: CUDA finds no GPU here",
+        "frames_stay_on_the_device": resident,
+        "machine": machine() | {"threads": torch.get_num_threads()},
+        "batch_size": params.fit.batch_size,
+        "frames_per_second": speeds,
+    }
+    if "copied_ahead" in taken:
+        detail["copied_ahead_ratio"] = taken["waiting"] / taken["copied_ahead"]
+    return Result("train_data_path_on_device", taken["waiting"] / taken["data_path"], "share", True, detail)
+
+
+def _on(device: torch.device, batch: Iterable) -> tuple:
+    return tuple(tensor.to(device) for tensor in batch)
+
+
+def _train(network: nn.Module, batches: Iterable, params: Train, device: torch.device) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    generator, loss = torch.Generator(device).manual_seed(params.seed), nn.BCEWithLogitsLoss()
+    for _ in range(EPOCHS):
+        for frames, targets in batches:
+            optimizer.zero_grad()
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                logits = network(for_training(frames, params.augment, generator))
+            loss(logits.float(), targets).backward()
+            optimizer.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
