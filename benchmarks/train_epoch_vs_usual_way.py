@@ -55,17 +55,20 @@ def measure() -> Result:
         own_size = (params.prepare.height, params.prepare.width)
         resized = _usual_loader(folder, params, [v2.Resize(own_size)])
         imagenet = _usual_loader(folder, params, [v2.Resize(256), v2.RandomCrop(PUBLISHED_SIZE)])
+        network = _network(params)  # one for all, since an epoch of a training does not begin with a new one
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+        train = partial(_train, network, optimizer)
         taken = alternate(
             {
-                "pack": partial(_pack_epoch, frames, targets, params),
-                "usual": partial(_usual_epoch, resized, params),
-                "usual_at_imagenet_size": partial(_usual_epoch, imagenet, params),
+                "pack": partial(_pack_epoch, frames, targets, params, train),
+                "usual": partial(train, resized),
+                "usual_at_imagenet_size": partial(train, imagenet),
                 "decoding_alone": partial(_decode, [path for path, _ in resized.dataset.samples]),
                 "matrix_product": partial(torch.mm, *torch.rand(2, MATRIX, MATRIX)),
             },
             ROUNDS,
         )
-        flop = step_flop(_network(params), torch.from_numpy(np.array(frames[: params.train.fit.batch_size])))
+        flop = step_flop(network, torch.from_numpy(np.array(frames[: params.train.fit.batch_size])))
     matrix_seconds = taken.pop("matrix_product")
     saved = taken["usual"] - taken["pack"]
     reached, possible = flop * len(frames) / taken["pack"] / 1e9, 2 * MATRIX**3 / matrix_seconds / 1e9
@@ -102,24 +105,25 @@ def _usual_loader(folder: Path, params: Params, sizes: list[nn.Module]) -> DataL
     return DataLoader(data, params.train.fit.batch_size, shuffle=True)
 
 
-def _usual_epoch(loader: DataLoader, params: Params) -> None:
-    _train(_network(params), loader, lambda batch: batch)
-
-
-def _pack_epoch(frames: np.ndarray, targets: np.ndarray, params: Params) -> None:
+def _pack_epoch(frames: np.ndarray, targets: np.ndarray, params: Params, train: Callable[..., None]) -> None:
     data = PackRows(frames, np.arange(len(frames)), targets)
     sampler = EpochShuffle(len(data), params.train.seed)
     loader = DataLoader(data, params.train.fit.batch_size, sampler=sampler, collate_fn=lambda batch: batch)
     generator = torch.Generator().manual_seed(params.train.seed)
-    _train(_network(params), loader, lambda batch: for_training(batch, params.train.augment, generator))
+    train(loader, lambda batch: for_training(batch, params.train.augment, generator))
 
 
 def _network(params: Params) -> nn.Module:
     return build_network(NETWORK, getattr(params.train.networks, NETWORK).model_dump(exclude={"fit"})).train()
 
 
-def _train(network: nn.Module, batches: Iterable, prepared: Callable[[Tensor], Tensor]) -> None:
-    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True), nn.BCEWithLogitsLoss()
+def _train(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable,
+    prepared: Callable[[Tensor], Tensor] = lambda frames: frames,
+) -> None:
+    loss = nn.BCEWithLogitsLoss()
     for frames, targets in batches:
         optimizer.zero_grad()
         loss(network(prepared(frames)).flatten(), targets.float()).backward()
@@ -141,5 +145,6 @@ def _published_speed() -> float:
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * size * size, 128), nn.ReLU(), nn.Linear(128, 1))
     batch = torch.rand(PUBLISHED_BATCH, 3, PUBLISHED_SIZE, PUBLISHED_SIZE), torch.ones(PUBLISHED_BATCH)
     with quiet():
-        taken = alternate({"step": lambda: _train(network, [batch], lambda frames: frames)}, ROUNDS)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+        taken = alternate({"step": partial(_train, network, optimizer, [batch])}, ROUNDS)
     return PUBLISHED_BATCH / taken["step"]

@@ -20,15 +20,10 @@ import numpy as np
 import pandas as pd
 
 from pageflip import (
-    augmentation,
-    efficientnet,
     initial_weights,
     networks,
     protocols,
-    torchvision_networks,
     training,
-    transforms,
-    weight_files,
 )
 from pageflip.errors import ConfigError, DataError, PageflipError
 from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
@@ -42,8 +37,6 @@ from pageflip.splitting import part_rows
 from pageflip.versions import data_version, environment, git_revision
 
 # as in tasks/train.py
-CODE = (training, transforms, augmentation, networks, efficientnet, torchvision_networks)
-CODE += (initial_weights, weight_files)
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"
 PREDICTIONS_FILE, FOLD_FILE = "predictions.parquet", "fold.json"
 LINE_EVERY_S = 5.0
@@ -159,7 +152,7 @@ def fold_key(fold: Fold, recipe: Recipe, frames: Path) -> str:
     facts = recipe.facts | {"seed": fold.seed}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(fold.assignment[["row", "part", "group"]].to_csv(index=False).encode())
-    code = [Path(module.__file__) for module in (*CODE, sys.modules[__name__])]
+    code = (*training.CODE, Path(__file__))
     for file in (frames / INDEX_FILE, frames / FACTS_FILE, *code):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]

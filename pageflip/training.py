@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -31,6 +32,11 @@ from pageflip.initial_weights import load_initial
 from pageflip.networks import INITIAL, build_network
 from pageflip.params import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
+
+# what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
+PARTS = ("training", "batches", "transforms", "augmentation", "networks", "efficientnet", "torchvision_networks")
+PARTS += ("initial_weights", "weight_files")
+CODE = tuple(Path(__file__).with_name(f"{name}.py") for name in PARTS)
 
 WARM_UP_SHARE = 0.1
 VALIDATION_BATCH = 256

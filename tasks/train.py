@@ -9,19 +9,7 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import (
-    augmentation,
-    batches,
-    efficientnet,
-    initial_weights,
-    networks,
-    settings,
-    storage,
-    torchvision_networks,
-    training,
-    transforms,
-    weight_files,
-)
+from pageflip import initial_weights, networks, settings, storage, training
 from pageflip.console import run_main
 from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.pack import INDEX_FILE, open_pack
@@ -29,9 +17,6 @@ from pageflip.params import Train, load_params
 from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.versions import data_version, environment, git_revision
-
-CODE = (training, batches, transforms, augmentation, networks, efficientnet, torchvision_networks)
-CODE += (initial_weights, weight_files)
 
 
 def main() -> None:
@@ -103,8 +88,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
 def training_key(chosen: dict, frames: Path, split: Path) -> str:
     """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    code = [Path(module.__file__) for module in CODE]
-    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *code):
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training.CODE):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
 

@@ -265,7 +265,7 @@ def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -
     most = 0
 
     class Watching:
-        width, height = WIDTH, HEIGHT
+        width, height, threshold = WIDTH, HEIGHT, 0.5
 
         def predict(self, frames: np.ndarray) -> np.ndarray:
             nonlocal most
