@@ -92,6 +92,7 @@ class Fit(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0  # decay of the running mean of the weights; 0 is off
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1  # share of learning_rate for all but the head
     head_epochs: Annotated[int, Field(ge=0)] = 0  # at first only the head learns
+    keep_initial: Share = 0  # of the initial weights, which the trained ones are blended with at the end
     compile: bool = False  # by torch.compile: a minute at the start, faster steps on a GPU
     # of a GPU's free memory that the frames may take, which then stay there; 0: batches are copied ahead, one by one
     device_memory_share: Annotated[float, Field(ge=0, le=0.9)] = 0.5
@@ -114,6 +115,7 @@ class FitChanges(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     body_learning_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     head_epochs: Annotated[int, Field(ge=0)] | None = None
+    keep_initial: Share | None = None
     compile: bool | None = None
 
     def applied_to(self, fit: Fit) -> Fit:

@@ -41,6 +41,7 @@ CODE = tuple(Path(__file__).with_name(f"{name}.py") for name in PARTS)
 WARM_UP_SHARE = 0.1
 VALIDATION_BATCH = 256
 HEAD = ("head.", "last.")  # what no pretrained weights hold: always trained at the full rate
+NO_WHOLE_NETWORK = ("none", "imagenet")  # initial weights that do not know flips yet
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
 LAST = "last.ckpt"
 EXPECTED_WARNINGS = (
@@ -237,8 +238,13 @@ def train_network(
     there); all but the first end here.
 
     Raises:
-        ConfigError: a GPU is required and absent, or there are no such initial weights.
+        ConfigError: a GPU is required and absent, there are no such initial weights, or none to keep a share of.
     """
+    if fit.keep_initial and settings.get(INITIAL, "none") in NO_WHOLE_NETWORK:
+        raise ConfigError(
+            f"keep_initial is {fit.keep_initial:g}, and initial: {settings.get(INITIAL, 'none')} has no trained head",
+            f"set keep_initial to 0 in train.networks.{name}.fit, or let initial name weights of the whole network.",
+        )
     accelerator = pick_accelerator(fit.accelerator, fit.require_gpu)
     torch.manual_seed(seed)
     network = build_network(name, settings)
@@ -278,7 +284,24 @@ def train_network(
         raise SystemExit(0)  # Lightning started this program once more for another device; the first one goes on
     network = module.network.cpu()
     network.load_state_dict(module.best_state)
+    if fit.keep_initial:
+        _blend(network, name, settings, fit.keep_initial)
     return network.eval(), {"epochs": module.history, "best_epoch": module.best_epoch}
+
+
+def _blend(network: nn.Module, name: str, settings: dict[str, Any], share: float) -> None:
+    """Move the trained weights towards those that training began with, in place.
+
+    What is learnt of a few books costs what was known of all others; between the two lies what does well on both
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
+    initial = build_network(name, settings)
+    load_initial(initial, settings[INITIAL])
+    before = initial.state_dict()
+    with torch.no_grad():
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(before[key], share)
 
 
 def delete_checkpoints(checkpoints: str) -> None:

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from pageflip.batches import EpochShuffle
+from pageflip.errors import ConfigError
 from pageflip.networks import build_network
 from pageflip.params import load_params
 from pageflip.training import train_network
@@ -125,3 +126,22 @@ def test_initial_weights_are_read_when_a_training_begins_and_not_when_it_goes_on
     path.unlink()
     after, _ = train("efficientnet_lite0", settings)
     assert torch.equal(after["stem.convolution.weight"], source.stem.convolution.weight)
+
+
+def test_a_share_of_the_initial_weights_is_kept_when_the_training_ends(train, tmp_path):
+    torch.manual_seed(9)
+    initial = build_network("cnn", CNN).state_dict()
+    path = tmp_path / "initial.safetensors"
+    save_file(initial, path)
+    settings = CNN | {"initial": str(path)}
+    trained, _ = train(settings=settings, folder="trained")
+    kept, _ = train(settings=settings, folder="kept", keep_initial=0.25)
+    for name, tensor in trained.items():
+        if tensor.is_floating_point():
+            assert torch.allclose(kept[name], torch.lerp(tensor, initial[name], 0.25)), name
+
+
+@pytest.mark.parametrize("initial", ["none", "imagenet"])
+def test_there_must_be_initial_weights_of_a_whole_network_to_keep_a_share_of(train, initial):
+    with pytest.raises(ConfigError, match=f"keep_initial is 0.5, and initial: {initial} has no trained head"):
+        train("efficientnet_lite0", LITE | {"initial": initial}, keep_initial=0.5)
