@@ -113,6 +113,7 @@ def test_the_page_of_labelled_videos_fits_the_screen(browser, tmp_path, width):
     scores = event_metrics([events] * 2, [events[:20]] * 2)
     row = {"video": name, "frames": 3000, "f1": 0.5, "n_true": 33, "n_found": 20, "n_matched": 20}
     result = {"model": name, "version": None, "threshold": 0.5, "stills": None, "videos": [row] * 2}
+    result["frames"] = {way: {"f1": 0.9, "precision": 0.9, "recall": 0.9} for way in ("alone", "in_sequence")}
     write_videos_report(tmp_path, result | {"finders": {"decoder": scores, "median": scores}}, lines)
     page = browser.open((tmp_path / "report.html").as_uri(), width=width, mobile=width == PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
