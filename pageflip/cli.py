@@ -307,6 +307,8 @@ def _print_events(result: dict) -> None:
         table.add_row(name, *scores, str(row["n_found"]), *errors, f"{row['counted_right']:.0%}")
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
+    frames = result["frames"]
+    console.print(f"F1 of frames {frames['in_sequence']['f1']:.3f}, by single frames alone {frames['alone']['f1']:.3f}")
     if result["stills"]:
         console.print("page recall {page_recall:.3f}, duplicates {page_duplicates:.1%}".format(**result["stills"]))
 

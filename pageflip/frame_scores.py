@@ -16,7 +16,7 @@ from pageflip.events import Flip
 from pageflip.frames import LABELS
 from pageflip.inference import BATCH, iter_video
 from pageflip.pixels import decode_image
-from pageflip.sequences import SequenceReader
+from pageflip.sequences import PredictsFrames, SequenceReader
 from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 
 FRAMES_SCHEMA = pa.schema(
@@ -34,17 +34,11 @@ FRAMES_SCHEMA = pa.schema(
 )
 
 
-class Predicts(Protocol):
+class Predicts(PredictsFrames, Protocol):
     """What scoring needs of a model; `pageflip.inference.Predictor` has it."""
 
-    width: int
-    height: int
-    threshold: float
     name: str
     version: str | None
-
-    def predict(self, frames: np.ndarray) -> np.ndarray:
-        """Probabilities of `flip`, float32 [N], for uint8 [N, height, width, 3]."""
 
     def to_review(self, probability: float) -> bool:
         """Whether a person should look at a frame of this probability."""

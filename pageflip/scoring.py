@@ -33,6 +33,7 @@ from pageflip.params import Stills
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
 from pageflip.storage import join
+from pageflip.temporal import THRESHOLD
 from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"
@@ -353,7 +354,8 @@ def _page(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -
         "names": scores.names,
         "broken": broken[:LISTED],
         "listed": LISTED,
-        "line": timeline(np.array(scores.probabilities, np.float32)),
+        "line": timeline(scores.in_sequence),
+        "line_at": THRESHOLD,
         "last": len(scores.names) - 1,
         "probability": scores.probabilities[0],
         "threshold": threshold,

@@ -24,7 +24,7 @@ from pageflip.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, lo
 SEQUENCE_FPS = 30.0  # phones film at 30 frames per second
 
 
-class Predicts(Protocol):
+class PredictsFrames(Protocol):
     """What is needed of a model; `pageflip.inference.Predictor` has it."""
 
     width: int
@@ -43,7 +43,7 @@ class SequenceReader:
         times_s: of the clock, or what the frames' order makes of it.
     """
 
-    def __init__(self, predictor: Predicts) -> None:
+    def __init__(self, predictor: PredictsFrames) -> None:
         self._predictor = predictor
         self._encoder = FrameEncoder()
         self._features: list[np.ndarray] = []
@@ -92,7 +92,11 @@ class SequenceStream:
     """
 
     def __init__(
-        self, predictor: Predicts, lag_s: float, temporal: TemporalModel | None = None, model: EventModel | None = None
+        self,
+        predictor: PredictsFrames,
+        lag_s: float,
+        temporal: TemporalModel | None = None,
+        model: EventModel | None = None,
     ) -> None:
         self._predictor = predictor
         self._temporal = temporal or load_temporal()
