@@ -20,6 +20,7 @@ INT8_FILE = "day-zero.int8.onnx"
 COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network
 DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
 DIGITS = 12
+MAKE, MAKE_COMPACT = "make day-zero", "python -m tasks.day_zero --network cnn"
 
 
 def is_day_zero(model: str) -> bool:
@@ -33,12 +34,7 @@ def read_card(folder: Path = FOLDER) -> dict[str, Any]:
     Raises:
         DataError: there is none.
     """
-    try:
-        return json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"there is no model day-zero in {folder}", "restore the folder, or run `make day-zero`."
-        ) from None
+    return _read_json(folder / CARD_FILE, f"there is no model day-zero in {folder}", MAKE)
 
 
 def read_compact_card(folder: Path = FOLDER) -> dict[str, Any]:
@@ -47,13 +43,14 @@ def read_compact_card(folder: Path = FOLDER) -> dict[str, Any]:
     Raises:
         DataError: there are none.
     """
+    return _read_json(folder / COMPACT_CARD_FILE, f"there are no day-zero weights of cnn in {folder}", MAKE_COMPACT)
+
+
+def _read_json(path: Path, missing: str, command: str) -> dict[str, Any]:
     try:
-        return json.loads((folder / COMPACT_CARD_FILE).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(
-            f"there are no day-zero weights of cnn in {folder}",
-            "restore the folder, or run `python -m tasks.day_zero --network cnn`.",
-        ) from None
+        raise DataError(missing, f"restore the folder, or run `{command}`.") from None
 
 
 def compact_weights(folder: Path = FOLDER) -> Path:
@@ -62,13 +59,15 @@ def compact_weights(folder: Path = FOLDER) -> Path:
     Raises:
         DataError: they are missing, or others.
     """
-    expected = read_compact_card(folder)["weights_sha256"]
-    path = folder / COMPACT_WEIGHTS_FILE
+    return _checked(folder / COMPACT_WEIGHTS_FILE, read_compact_card(folder)["weights_sha256"], MAKE_COMPACT)
+
+
+def _checked(path: Path, expected: str, command: str) -> Path:
     digest = sha256_of(path) if path.is_file() else "none: it is missing"
     if digest != expected:
         raise DataError(
             f"{path} has the SHA-256 {digest}, its card names {expected}",
-            f"restore {folder} (`git checkout`), or run `python -m tasks.day_zero --network cnn`.",
+            f"restore {path.parent} (`git checkout`), or run `{command}`.",
         )
     return path
 
@@ -88,14 +87,7 @@ def checked_file(name: str, folder: Path = FOLDER) -> Path:
     expected = read_card(folder).get(DIGESTS[name])
     if expected is None:
         raise ConfigError(f"{NAME} has no int8 file; {CARD_FILE} says why", "leave out `@int8`.")
-    path = folder / name
-    digest = sha256_of(path) if path.is_file() else "none: it is missing"
-    if digest != expected:
-        raise DataError(
-            f"{path} has the SHA-256 {digest}, its card names {expected}",
-            f"restore {folder} (`git checkout`), or run `make day-zero`.",
-        )
-    return path
+    return _checked(folder / name, expected, MAKE)
 
 
 def load_day_zero(model: str = NAME, *, name: str = NAME, folder: Path = FOLDER, int8: bool = False) -> Predictor:
