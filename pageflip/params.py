@@ -346,7 +346,8 @@ class Promote(_Section):
 class TemporalTraining(_Section):
     """How the temporal network is trained (`make events`).
 
-    Each of `steps` takes `windows` stretches of `window` frames. The changes: speed by up to exp(`speed`); mirrored and
+    Each of `steps` takes `windows` stretches of `window` frames, or, for a `short_share` of the steps, more of them and
+    shorter, down to `shortest` frames: clips are recordings too. The changes: speed by up to exp(`speed`); mirrored and
     backwards by halves; `light` (brightness, contrast, saturation), `shift` and `zoom` as shares, `rotate` in degrees;
     the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and shifted by `odds_shift`.
     """
@@ -354,6 +355,8 @@ class TemporalTraining(_Section):
     steps: Count
     windows: Count
     window: Annotated[int, Field(ge=8)]
+    short_share: Share
+    shortest: Count
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -364,6 +367,14 @@ class TemporalTraining(_Section):
     rotate: Annotated[float, Field(ge=0, le=45)]
     odds_stretch: Annotated[float, Field(ge=0)]
     odds_shift: Annotated[float, Field(ge=0)]
+
+
+class EventClips(_Section):
+    """Drawn clips that the temporal network learns from beside the videos."""
+
+    books: Annotated[int, Field(ge=4)]
+    clips_per_book: Annotated[int, Field(ge=2)]
+    frames_per_clip: Annotated[int, Field(ge=2)]
 
 
 class Events(_Section):
@@ -377,10 +388,11 @@ class Events(_Section):
     """
 
     seed: Seed
-    videos: Annotated[int, Field(ge=4)]
+    videos: Annotated[int, Field(ge=8)]
     flips: Annotated[int, Field(ge=2)]
     brisk: Annotated[int, Field(ge=0)]
     brisk_rest: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    clips: EventClips
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     context_s: Annotated[float, Field(ge=0, le=2)]

@@ -19,12 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import (
-    initial_weights,
-    networks,
-    protocols,
-    training,
-)
+from pageflip import initial_weights, networks, protocols, training
+from pageflip.clip_sequences import in_sequence
 from pageflip.errors import ConfigError, DataError, PageflipError
 from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.frames import BOOKS_FILE, LABELS, list_frames
@@ -34,6 +30,7 @@ from pageflip.params import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
 from pageflip.splitting import part_rows
+from pageflip.temporal import THRESHOLD
 from pageflip.versions import data_version, environment, git_revision
 
 # as in tasks/train.py
@@ -111,7 +108,7 @@ def benchmark_protocols(
     for folds in planned.values():
         folders = [out / model / "folds" / keys[id(fold)] for fold in folds]
         if all((folder / FOLD_FILE).exists() for folder in folders):
-            result["protocols"].append(summarise(folds, folders, index, params))
+            result["protocols"].append(summarise(folds, folders, index, pack, params))
     write_json(out / model / RESULT_FILE, result)
     write_text(out / model / TABLE_FILE, as_markdown(result))
     return result
@@ -213,19 +210,49 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     return facts
 
 
-def summarise(folds: list[Fold], folders: list[Path], index: pd.DataFrame, params: Params) -> dict[str, Any]:
+def summarise(
+    folds: list[Fold], folders: list[Path], index: pd.DataFrame, pack: np.ndarray, params: Params
+) -> dict[str, Any]:
     """The results of one protocol from its finished folds.
 
     Returns:
         name, protocol, leaky, meaning; f1, f1_low, f1_high, precision, recall and confusion of all test predictions at
         once, n and n_flip of them, n_groups that the interval draws from, and `unit`, what such a group is; f1_mean,
-        f1_least and f1_most over the folds; `seen`, see `pageflip.protocols.seen_in_training`, over all folds; and
-        `folds`: name, seed, n, n_flip, f1 (None with one label), threshold, val_f1, train, val, best_epoch (from 1),
-        epochs, seconds.
+        f1_least and f1_most over the folds; `in_sequence`, the same figures of the frames read with those before and
+        after them in their clip (see `pageflip.clip_sequences`); `seen`, see `pageflip.protocols.seen_in_training`,
+        over all folds; and `folds`: name, seed, n, n_flip, f1 (None with one label), threshold, val_f1, train, val,
+        best_epoch (from 1), epochs, seconds.
     """
     tables = [pd.read_parquet(folder / PREDICTIONS_FILE) for folder in folders]
+    entries = [json.loads((folder / FOLD_FILE).read_text(encoding="utf-8")) for folder in folders]
+    entries = [{"name": fold.name, "seed": fold.seed} | entry for fold, entry in zip(folds, entries, strict=True)]
+    for table, entry in zip(tables, entries, strict=True):
+        frames = table.assign(frame=index["frame"].to_numpy()[table["row"]])
+        refined = in_sequence(frames, pack, entry["threshold"])
+        table["called_in_sequence"] = refined >= THRESHOLD
+    seen = pd.DataFrame([seen_in_training(fold, index, params.split.near_duplicate_bits) for fold in folds])
+    weights = np.array([len(table) for table in tables]) / sum(len(table) for table in tables)
+    name = shown_name(folds[0].protocol)
+    return {
+        "name": name,
+        "protocol": folds[0].protocol,
+        "leaky": name == SUPPLIED_NAME,
+        "meaning": protocols.MEANING[folds[0].protocol],
+        **_pooled_scores(tables, "called", params),
+        "in_sequence": _pooled_scores(tables, "called_in_sequence", params),
+        "unit": protocols.GROUP_OF[folds[0].protocol],
+        "seen": {
+            key: None if seen[key].isna().all() else float(np.average(seen[key].astype(float), weights=weights))
+            for key in seen
+        },
+        "folds": entries,
+    }
+
+
+def _pooled_scores(tables: list[pd.DataFrame], calls: str, params: Params) -> dict[str, Any]:
+    """Figures of all folds' calls at once, and the mean and ends of the folds' F1."""
     pooled = pd.concat(tables, ignore_index=True)
-    called = pooled["called"].to_numpy(dtype=float)
+    called = pooled[calls].to_numpy(dtype=float)
     scores = binary_metrics(pooled["target"], called, CALLED)
     low, high = bootstrap_interval(
         pooled["target"],
@@ -235,35 +262,20 @@ def summarise(folds: list[Fold], folders: list[Path], index: pd.DataFrame, param
         samples=params.evaluate.bootstrap_samples,
         seed=params.evaluate.seed,
     )
-    entries = [json.loads((folder / FOLD_FILE).read_text(encoding="utf-8")) for folder in folders]
-    entries = [{"name": fold.name, "seed": fold.seed} | entry for fold, entry in zip(folds, entries, strict=True)]
-    known = [entry["f1"] for entry in entries if entry["f1"] is not None]
-    seen = pd.DataFrame([seen_in_training(fold, index, params.split.near_duplicate_bits) for fold in folds])
-    weights = np.array([len(table) for table in tables]) / len(pooled)
-    name = shown_name(folds[0].protocol)
+    known = [f1 for table in tables if (f1 := _fold_scores(table, calls)["f1"]) is not None]
     return {
-        "name": name,
-        "protocol": folds[0].protocol,
-        "leaky": name == SUPPLIED_NAME,
-        "meaning": protocols.MEANING[folds[0].protocol],
         "f1_low": low,
         "f1_high": high,
         **{key: scores[key] for key in ("f1", "precision", "recall", "confusion", "n", "n_flip")},
         "n_groups": int(pooled["group"].nunique()),
-        "unit": protocols.GROUP_OF[folds[0].protocol],
         "f1_mean": float(np.mean(known)) if known else None,
         "f1_least": min(known, default=None),
         "f1_most": max(known, default=None),
-        "seen": {
-            key: None if seen[key].isna().all() else float(np.average(seen[key].astype(float), weights=weights))
-            for key in seen
-        },
-        "folds": entries,
     }
 
 
-def _fold_scores(table: pd.DataFrame) -> dict[str, Any]:
-    scores = binary_metrics(table["target"], table["called"].astype(float), CALLED)
+def _fold_scores(table: pd.DataFrame, calls: str = "called") -> dict[str, Any]:
+    scores = binary_metrics(table["target"], table[calls].astype(float), CALLED)
     mixed = 0 < scores["n_flip"] < scores["n"]
     return {"n": scores["n"], "n_flip": scores["n_flip"], "f1": scores["f1"] if mixed else None}
 

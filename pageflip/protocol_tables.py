@@ -7,13 +7,22 @@ from rich.markup import escape
 from rich.table import Table
 
 NONE = "-"
-HEAD = ("protocol", "F1 (95% interval)", "folds: mean F1 (least to most)", "tested", "trained on its clip, book, twin")
+HEAD = (
+    "protocol",
+    "F1 (95% interval)",
+    "folds: mean F1 (least to most)",
+    "F1 with neighbours",
+    "folds: mean",
+    "tested",
+)
+HEAD += ("trained on its clip, book, twin",)
 FOLD_HEAD = ("fold", "seed", "F1", "threshold", "F1 on validation", "frames trained, validated, tested", "epochs")
 NOTES = """\
 F1 is that of class flip over the test predictions of all folds at once, each called at the threshold that its fold
 chose on validation frames. The interval comes from drawing whole groups (books for leave-one-book-out, clips with their
-near-duplicates for clip-disjoint, else clips); from fewer than 20 groups it is usually too narrow. The last column is
-what the test knows of the training: the share of the test frames of whose clip, of whose book, and of which a
+near-duplicates for clip-disjoint, else clips); from fewer than 20 groups it is usually too narrow. F1 with neighbours
+is that of the same frames when those before and after them in their clip are read too, as in a video. The last column
+is what the test knows of the training: the share of the test frames of whose clip, of whose book, and of which a
 near-duplicate was trained on.
 """
 
@@ -23,8 +32,10 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             entry["name"],
-            f"{score(entry['f1'])} ({score(entry['f1_low'])} to {score(entry['f1_high'])})",
+            _interval(entry),
             _spread(entry),
+            _interval(entry["in_sequence"]),
+            score(entry["in_sequence"]["f1_mean"]),
             f"{entry['n']} frames, {entry['n_groups']} {entry['unit']}s",
             ", ".join(percent(entry["seen"][name]) for name in ("clip", "book", "near_duplicate")),
         )
@@ -55,6 +66,10 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     for entry in result["refused"]:
         lines += [f"## {entry['name']}: not measured", "", f"{entry['reason']}. {entry['remedy']}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _interval(figures: Mapping[str, Any]) -> str:
+    return f"{score(figures['f1'])} ({score(figures['f1_low'])} to {score(figures['f1_high'])})"
 
 
 def _spread(entry: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ WARM_UP_SHARE = 0.1
 GAMMA = 0.3  # of its logarithm
 LARGEST_GRADIENT = 5.0
 TOLD_EVERY = 50  # steps
+MOST_WINDOWS = 64  # of a batch: each is changed on its own, which takes its time
 
 
 @dataclass(frozen=True)
@@ -75,24 +76,40 @@ def train_temporal(
 
 
 def _batch(lessons: Sequence[Lesson], plan: TemporalTraining, rng: np.random.Generator) -> tuple[Tensor, ...]:
-    """Frames float32 [B, N + 1, 3, HEIGHT, WIDTH] in 0..1, log-odds and states [B, N]."""
-    weights = np.array([len(lesson.states) for lesson in lessons], np.float64)
-    chosen = rng.choice(len(lessons), plan.windows, p=weights / weights.sum())
-    windows = [_window(lessons[number], plan, rng) for number in chosen]
+    """Frames float32 [B, N + 1, 3, HEIGHT, WIDTH] in 0..1, log-odds and states [B, N].
+
+    A share of the batches holds short recordings, and more of them: a clip has no neighbours beyond its few frames, and
+    is not to be read like the middle of a video.
+    """
+    length = plan.window
+    if rng.random() < plan.short_share:
+        length = round(math.exp(rng.uniform(math.log(plan.shortest), math.log(plan.window))))
+    eligible = [lesson for lesson in lessons if len(lesson.states) >= length] or list(lessons)
+    weights = np.array([len(lesson.states) for lesson in eligible], np.float64)
+    count = max(plan.windows, min(plan.windows * plan.window // length, MOST_WINDOWS))
+    chosen = rng.choice(len(eligible), count, p=weights / weights.sum())
+    windows = [_window(eligible[number], length, plan, rng) for number in chosen]
     change = _changes(plan)
     frames = torch.stack([_in_other_light(change(frames)) for frames, _, _ in windows])
     odds, states = (torch.from_numpy(np.stack(values)).float() for values in list(zip(*windows, strict=True))[1:])
     return frames, odds[:, 1:], states[:, 1:]
 
 
-def _window(lesson: Lesson, plan: TemporalTraining, rng: np.random.Generator) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """`plan.window` frames and the one before them, at another speed, in one of both directions."""
-    speed = math.exp(rng.uniform(-plan.speed, plan.speed))
+def _window(
+    lesson: Lesson, length: int, plan: TemporalTraining, rng: np.random.Generator
+) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """`length` frames and the one before them, at another speed, in one of both directions.
+
+    A short one is a recording of its own as often as not: the frame before its first is that frame itself.
+    """
     count = len(lesson.states)
-    start = rng.integers(0, max(1, count - math.ceil(plan.window * speed)))
-    rows = np.minimum((start + np.arange(plan.window + 1) * speed).astype(int), count - 1)
+    speed = min(math.exp(rng.uniform(-plan.speed, plan.speed)), max(1.0, count / length))
+    start = rng.integers(0, max(1, count - math.ceil(length * speed)))
+    rows = np.minimum((start + np.arange(length + 1) * speed).astype(int), count - 1)
     if rng.random() < 0.5:
-        rows = rows[::-1]
+        rows = rows[::-1].copy()
+    if count <= length or (length < plan.window and rng.random() < 0.5):
+        rows[0] = rows[1]
     frames = torch.from_numpy(np.ascontiguousarray(lesson.frames[rows].transpose(0, 3, 1, 2))).float() / 255
     odds = lesson.log_odds[rows] * math.exp(rng.normal(0, plan.odds_stretch)) + rng.normal(0, plan.odds_shift)
     return frames, odds, lesson.states[rows]

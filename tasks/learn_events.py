@@ -7,8 +7,9 @@
     events-in-sequence.json                     durations and evidence for the probabilities that it refined
     events.json                                 the same for probabilities of single frames alone
 
-Every fourth video teaches the network nothing: durations and evidence are learnt there, and the network is judged.
-Drawn videos and what was read from videos are kept in the work folder, named by all that they depend on.
+Every fourth video, and all clips of every fourth book, teach the network nothing: durations and evidence are learnt
+there, and the network is judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was read
+from them, are kept in the work folder, named by all that they depend on.
 """
 
 import argparse
@@ -31,17 +32,21 @@ from pageflip.event_learning import Recording, learn_event_model, states_of
 from pageflip.event_metrics import Truth, read_truth
 from pageflip.event_model import log_odds
 from pageflip.files import folder_in_one_piece, sha256_of, temporary_folder, write_text
+from pageflip.frames import LABELS, list_frames, read_books
 from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.metrics import binary_metrics
 from pageflip.params import Events, load_params
+from pageflip.pixels import decode_image
 from pageflip.progress import counting, track
-from pageflip.synthetic import write_video
+from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.temporal import LEARNT, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal import LEARNT, STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
 from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
 from tasks.day_zero import renderer_digest
 
 COMMAND = "python -m tasks.learn_events"
-HELD_EVERY = 4  # every such video is held out of the network's training
+HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training
+LEAST_VIDEOS = 2 * HELD_EVERY  # those held out are judged by cross-validation, which wants two
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,19 @@ def main() -> None:
     args = parser.parse_args()
     plan = load_params(args.params).events
     work = args.work or (storage.local_path(settings.store_url()) or settings.home() / "runs") / "events"
-    videos = args.videos or draw_videos(plan, load_synthesize(args.params).ranges, work, args.workers)
-    learn(plan, videos, args.out, drawn=args.videos is None)
+    if args.videos:
+        learn(plan, args.videos, args.out)
+        return
+    ranges = load_synthesize(args.params).ranges
+    videos, clips = draw_videos(plan, ranges, work, args.workers), draw_clips(plan, ranges, work, args.workers)
+    learn(plan, videos, args.out, clips)
 
 
 def draw_videos(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
     """Draw the videos that are not there yet, and return their folder."""
     brisk = ranges.model_copy(update={"flips": ranges.flips.model_copy(update={"rest": plan.brisk_rest})})
     drawn = [plan.seed, plan.videos, plan.flips, plan.brisk, plan.brisk_rest, plan.width, plan.height]
-    facts = [drawn, ranges.model_dump(), renderer_digest()]
-    folder = work / f"videos-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
+    folder = work / f"videos-{_key(drawn, ranges)}"
     numbers = [number for number in range(plan.videos) if not (folder / f"{number:03d}.mp4").exists()]
     with ProcessPoolExecutor(workers) as pool, counting(len(numbers), "events: draw videos") as advance:
         rows = [(folder, number, plan, brisk if number >= plan.videos - plan.brisk else ranges) for number in numbers]
@@ -98,16 +106,35 @@ def _draw(row: tuple[Path, int, Events, Ranges]) -> None:
     )
 
 
-def learn(plan: Events, videos: Path, out: Path, *, drawn: bool) -> dict:
+def draw_clips(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
+    """Draw the archive of clips, unless it is there, and return its folder."""
+    sizes = plan.clips.model_dump() | {"width": plan.width, "height": plan.height}
+    folder = work / f"clips-{_key([plan.seed, sizes], ranges)}"
+    if not folder.exists():
+        clips = plan_clips(seed=plan.seed, **sizes)
+        with counting(sum(clip.frames for clip in clips), "events: draw clips") as advance:
+            write_archive(clips, folder, ranges=ranges, workers=workers, advance=advance)
+    return folder
+
+
+def _key(drawn: list, ranges: Ranges) -> str:
+    facts = [drawn, ranges.model_dump(), renderer_digest()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> dict:
     """Read the videos, learn, write it all to the folder `out`, and return the metrics of events on held-out videos.
+
+    Args:
+        clips: an archive of drawn clips, which the temporal network learns from, too.
 
     Raises:
         ConfigError: the folder holds too few videos with their truth.
     """
     files = sorted(path for path in videos.glob("*.mp4") if path.with_suffix(".events.json").exists())
-    if len(files) < HELD_EVERY:
+    if len(files) < LEAST_VIDEOS:
         raise ConfigError(
-            f"{videos} holds {len(files)} videos with their truth, and at least {HELD_EVERY} are needed",
+            f"{videos} holds {len(files)} videos with their truth, and at least {LEAST_VIDEOS} are needed",
             "give NAME.mp4 with NAME.events.json beside it.",
         )
     predictor = day_zero.load_day_zero()
@@ -118,14 +145,21 @@ def learn(plan: Events, videos: Path, out: Path, *, drawn: bool) -> dict:
         "threshold": predictor.threshold,
         "videos": len(files),
         "flips": sum(len(one.truth.events) for one in footage),
-        "source": "drawn by pageflip.synthetic" if drawn else "videos of the user",
+        "source": "drawn by pageflip.synthetic" if clips else "videos of the user",
         "params": plan.model_dump(mode="json"),
     }
     with folder_in_one_piece(out) as folder:
         plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
         _learn_numbers(plain, predictor.threshold, plan, folder / event_model.FILE.name, source)
-        taught = [one for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]
-        _train(taught, predictor.threshold, plan, folder, source)
+        taught = [
+            Lesson(one.frames, log_odds(one.probabilities, predictor.threshold), states_of(one.times_s, one.truth))
+            for number, one in enumerate(footage)
+            if (number + 1) % HELD_EVERY
+        ]
+        known, unknown = read_clips(clips, predictor) if clips else ([], [])
+        _train(taught + known, plan, folder, source)
+        if unknown:
+            source["held_out_clips"] = _judge_clips(unknown, folder)
         held = [_refined(one, predictor.threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
         scores = _learn_numbers(held, THRESHOLD, plan, folder / event_model.IN_SEQUENCE_FILE.name, source)
     print(f"events: F1 {scores['f1']:.4f} within {scores['tolerance_ms']:g} ms on held-out videos", flush=True)
@@ -143,14 +177,31 @@ def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, 
     return scores
 
 
-def _train(footage: Sequence[Footage], threshold: float, plan: Events, folder: Path, source: dict) -> None:
-    lessons = [
-        Lesson(one.frames, log_odds(one.probabilities, threshold), states_of(one.times_s, one.truth)) for one in footage
-    ]
+def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) -> None:
     with counting(plan.temporal.steps, "events: train the temporal network") as advance:
         network = train_temporal(lessons, plan.temporal, plan.seed, lambda steps, _: advance(steps))
-    facts = {"model": str(source["model"]), "learnt_from": f"{len(footage)} videos, {source['source']}"}
+    facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
     write_temporal(network, folder, facts)
+
+
+def _judge_clips(clips: Sequence[Lesson], folder: Path) -> dict[str, float]:
+    """F1 of the frames of clips that taught nothing, by single frames alone and in sequence."""
+    model = load_temporal(folder)
+    targets = np.concatenate([clip.states for clip in clips])
+    alone = np.concatenate([clip.log_odds for clip in clips]) >= 0
+    refined = []
+    for clip in clips:
+        times = np.arange(len(clip.states)) * STEP_S
+        features = FrameEncoder(model).push(clip.frames, times)
+        refined.append(refine(features, 1 / (1 + np.exp(-clip.log_odds)), times, 0.5, model))
+    together = np.concatenate(refined) >= THRESHOLD
+    told = {"n": len(targets), "f1_alone": _f1(targets, alone), "f1_in_sequence": _f1(targets, together)}
+    print("events: F1 of {n} frames of held-out clips {f1_in_sequence:.4f}, alone {f1_alone:.4f}".format(**told))
+    return told
+
+
+def _f1(targets: np.ndarray, called: np.ndarray) -> float:
+    return binary_metrics(targets, called.astype(float), 0.5)["f1"]
 
 
 def _refined(footage: Footage, threshold: float, folder: Path) -> Recording:
@@ -184,10 +235,52 @@ def read_footage(file: Path, predictor: Predictor) -> Footage:
         small.append(small_frames(pixels))
     footage = Footage(np.array(times), np.concatenate(probabilities), np.concatenate(small), truth)
     arrays = {"times_s": footage.times_s, "probabilities": footage.probabilities, "frames": footage.frames}
-    with temporary_folder(file.parent, ".footage.") as folder:
-        np.savez_compressed(folder / "new.npz", video=np.array(digest), **arrays)
-        os.replace(folder / "new.npz", kept)
+    _keep(kept, arrays | {"video": np.array(digest)})
     return footage
+
+
+def read_clips(folder: Path, predictor: Predictor) -> tuple[list[Lesson], list[Lesson]]:
+    """The clips of an archive, and those of every fourth book apart; they are kept beside it for the next attempt.
+
+    Raises:
+        DataError: a frame cannot be read.
+    """
+    kept = folder.with_suffix(f".{predictor.version}.npz")
+    if not kept.exists():
+        _read_archive(folder, predictor, kept)
+    known, unknown = [], []
+    with np.load(kept, allow_pickle=False) as arrays:
+        frames, odds, states, books = (arrays[name] for name in ("frames", "log_odds", "states", "books"))
+        for begin, end in arrays["spans"]:
+            part = unknown if (books[begin] + 1) % HELD_EVERY == 0 else known
+            part.append(Lesson(frames[begin:end], odds[begin:end], states[begin:end]))
+    return known, unknown
+
+
+def _read_archive(folder: Path, predictor: Predictor, kept: Path) -> None:
+    files, book_of = list_frames(folder), read_books(folder)
+    books = {name: number for number, name in enumerate(sorted(set(book_of.values())))}
+    probabilities, small = [], []
+    frames = iter(track(files, description="events: read clips"))
+    while batch := list(islice(frames, BATCH)):
+        pixels = np.stack([decode_image(folder / one.path, predictor.width, predictor.height) for one in batch])
+        probabilities.append(predictor.predict(pixels))
+        small.append(small_frames(pixels))
+    first = [i for i, one in enumerate(files) if not i or files[i - 1].clip != one.clip]
+    arrays = {
+        "frames": np.concatenate(small),
+        "log_odds": log_odds(np.concatenate(probabilities), predictor.threshold),
+        "states": np.array([one.label == LABELS[1] for one in files], int),
+        "books": np.array([books[book_of[one.label, one.video]] for one in files]),
+        "spans": np.column_stack([first, [*first[1:], len(files)]]),
+    }
+    _keep(kept, arrays)
+
+
+def _keep(kept: Path, arrays: dict[str, np.ndarray]) -> None:
+    with temporary_folder(kept.parent, ".footage.") as folder:
+        np.savez_compressed(folder / "new.npz", **arrays)
+        os.replace(folder / "new.npz", kept)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,16 @@ def test_the_f1_of_a_protocol_is_that_of_all_test_frames_at_once(measured):
     assert sorted(pooled["row"]) == list(range(60))
 
 
+def test_each_protocol_also_tells_what_its_test_frames_are_with_their_neighbours(measured):
+    out, result = measured
+    for entry in result["protocols"]:
+        told = entry["in_sequence"]
+        assert 0 <= told["f1_low"] <= told["f1"] <= told["f1_high"] <= 1
+        assert (told["n"], told["n_flip"], told["n_groups"]) == (entry["n"], entry["n_flip"], entry["n_groups"])
+        assert told["confusion"] != entry["confusion"] or told["f1"] == entry["f1"]
+        assert f"{told['f1']:.3f}" in (out / "cnn" / "protocols.md").read_text()
+
+
 def test_the_markdown_page_says_leaky_wherever_it_names_the_supplied_folders(measured):
     text = (measured[0] / "cnn" / "protocols.md").read_text()
     assert "| supplied (leaky) |" in text

@@ -1,0 +1,88 @@
+"""What is learnt from drawn videos and clips: files that load, and nothing drawn or read twice."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from pageflip.day_zero import load_day_zero
+from pageflip.errors import ConfigError, DataError
+from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
+from pageflip.frames import list_frames
+from pageflip.params import load_params
+from pageflip.synthetic.ranges import Ranges
+from pageflip.temporal import load_temporal
+from tasks import learn_events as task
+
+
+@pytest.fixture(scope="module")
+def plan(params_file, tmp_path_factory):
+    """The project's section `events`, cut down to seconds."""
+    content = yaml.safe_load(params_file.read_text())
+    content["events"] |= {"videos": 8, "flips": 2, "brisk": 0, "width": 72, "height": 128, "evidence_per_s": [12]}
+    content["events"]["clips"] = {"books": 4, "clips_per_book": 2, "frames_per_clip": 3}
+    content["events"]["temporal"] |= {"steps": 4, "windows": 2, "window": 12}
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load_params(path).events
+
+
+@pytest.fixture(scope="module")
+def learnt(plan, tmp_path_factory):
+    """The folders of videos, of clips and of what is learnt, and its metrics."""
+    place = tmp_path_factory.mktemp("events")
+    videos, clips = (draw(plan, Ranges(), place, 1) for draw in (task.draw_videos, task.draw_clips))
+    return videos, clips, place / "out", task.learn(plan, videos, place / "out", clips)
+
+
+def test_what_is_learnt_can_be_used(learnt):
+    _, _, out, scores = learnt
+    assert load_temporal(out).reach > 0
+    source = load_event_model(out / IN_SEQUENCE_FILE.name).learnt_from
+    assert source["held_out"] == json.loads(json.dumps(scores))
+    assert source["held_out_clips"]["n"] == 2 * 3
+    assert (source["videos"], source["source"]) == (8, "drawn by pageflip.synthetic")
+
+
+def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
+    _, clips, _, _ = learnt
+    known, unknown = task.read_clips(clips, load_day_zero())
+    assert (len(known), len(unknown)) == (6, 2)
+    assert {int(clip.states[0]) for clip in unknown} == {0, 1}
+    assert all(len(set(clip.states)) == 1 for clip in known + unknown)
+
+
+def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
+    videos, clips, _, _ = learnt
+    monkeypatch.setattr(task, "write_archive", None)
+    monkeypatch.setattr(task, "write_video", None)
+    monkeypatch.setattr(task, "decode_image", None)
+    assert task.draw_clips(plan, Ranges(), clips.parent, 1) == clips
+    assert task.draw_videos(plan, Ranges(), videos.parent, 1) == videos
+    assert task.read_clips(clips, load_day_zero())
+
+
+def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
+    videos, _, _, _ = learnt
+    task.learn(plan, videos, tmp_path / "out")
+    source = load_event_model(tmp_path / "out" / IN_SEQUENCE_FILE.name).learnt_from
+    assert source["source"] == "videos of the user"
+    assert "held_out_clips" not in source
+
+
+def test_too_few_videos_with_their_truth_are_refused(plan, learnt, tmp_path):
+    shutil.copytree(learnt[0], tmp_path / "videos")
+    (tmp_path / "videos" / "000.events.json").unlink()
+    with pytest.raises(ConfigError, match="holds 7 videos with their truth, and at least 8 are needed"):
+        task.learn(plan, tmp_path / "videos", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_clip_that_cannot_be_read_is_named(learnt, tmp_path):
+    shutil.copytree(learnt[1], tmp_path / "clips")
+    broken = tmp_path / "clips" / list_frames(tmp_path / "clips")[0].path
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(DataError, match=broken.name):
+        task.read_clips(tmp_path / "clips", load_day_zero())
+    assert not list(tmp_path.glob("*.npz"))
