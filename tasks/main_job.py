@@ -192,6 +192,8 @@ def _result_table(results: dict[str, Any]) -> Table:
     table.add_row(
         "F1 of flip (95% interval)", f"{metrics['f1']:.3f} ({metrics['f1_low']:.3f} to {metrics['f1_high']:.3f})"
     )
+    around = metrics["in_sequence"]
+    table.add_row("with the frames around", f"{around['f1']:.3f} ({around['f1_low']:.3f} to {around['f1_high']:.3f})")
     table.add_row("confusion counts", f"{confusion} on {metrics['n']} test frames")
     table.add_row("model", f"{results['model']}, version {promotion['version']}")
     table.add_row("alias", ", ".join(promotion["aliases"]) or "none")

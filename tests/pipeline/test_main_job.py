@@ -19,7 +19,14 @@ def test_the_main_job_runs_both_dags_to_a_promoted_model_and_scored_uploads(tmp_
     for stage in ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"):
         assert f"retrain: {stage} success" in output
     assert "score_uploads: summarise success" in output
-    for row in ("F1 of flip (95% interval)", "confusion counts", "cnn, version 1", "candidate, champion", "4 now"):
+    for row in (
+        "F1 of flip (95% interval)",
+        "with the frames around",
+        "confusion counts",
+        "cnn, version 1",
+        "candidate, champion",
+        "4 now",
+    ):
         assert row in output
     results = folder / ".pageflip" / "results"
     published = sorted(path.name for path in results.glob("pageflip/v1/*/*"))

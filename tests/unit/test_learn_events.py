@@ -12,7 +12,7 @@ from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.frames import list_frames
 from pageflip.params import load_params
 from pageflip.synthetic.ranges import Ranges
-from pageflip.temporal import load_temporal
+from pageflip.temporal import NETWORKS, load_temporal
 from tasks import learn_events as task
 
 
@@ -22,7 +22,9 @@ def plan(params_file, tmp_path_factory):
     content = yaml.safe_load(params_file.read_text())
     content["events"] |= {"videos": 8, "flips": 2, "brisk": 0, "width": 72, "height": 128, "evidence_per_s": [12]}
     content["events"]["clips"] = {"books": 4, "clips_per_book": 2, "frames_per_clip": 3}
-    content["events"]["temporal"] |= {"steps": 4, "windows": 2, "window": 12}
+    content["events"]["temporal"] |= {"windows": 2, "window": 12}
+    for name in NETWORKS:
+        content["events"]["temporal"][name]["steps"] = 4
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     return load_params(path).events
