@@ -380,7 +380,7 @@ class TemporalTraining(_Section):
 
 
 class EventClips(_Section):
-    """Drawn clips that the temporal network learns from beside the videos."""
+    """Drawn clips that a temporal network learns from beside the videos, and on which both are judged."""
 
     books: Annotated[int, Field(ge=4)]
     clips_per_book: Annotated[int, Field(ge=2)]

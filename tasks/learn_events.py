@@ -126,7 +126,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
     """Read the videos, learn, write it all to the folder `out`, and return the metrics of events on held-out videos.
 
     Args:
-        clips: an archive of drawn clips, which the temporal network learns from, too.
+        clips: an archive of drawn clips, which the temporal networks are given, too.
 
     Raises:
         ConfigError: the folder holds too few videos with their truth.
