@@ -7,15 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 NONE = "-"
-HEAD = (
-    "protocol",
-    "F1 (95% interval)",
-    "folds: mean F1 (least to most)",
-    "F1 with neighbours",
-    "folds: mean",
-    "tested",
-)
-HEAD += ("trained on its clip, book, twin",)
+HEAD = ("protocol", "F1 (95% interval)", "folds: mean F1 (least to most)")
+HEAD += ("F1 with neighbours", "folds: mean", "tested", "trained on its clip, book, twin")
 FOLD_HEAD = ("fold", "seed", "F1", "threshold", "F1 on validation", "frames trained, validated, tested", "epochs")
 NOTES = """\
 F1 is that of class flip over the test predictions of all folds at once, each called at the threshold that its fold
