@@ -12,10 +12,13 @@ import yaml
 from frames_factory import make_raw
 from pageflip import protocol_benchmark
 from pageflip.cli import app
+from pageflip.clip_sequences import in_sequence
 from pageflip.console import run_main
 from pageflip.errors import ConfigError, DataError
+from pageflip.pack import open_pack
 from pageflip.params import load_params
 from pageflip.protocol_benchmark import _Progress, benchmark_protocols
+from pageflip.protocol_tables import score
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +77,19 @@ def test_the_f1_of_a_protocol_is_that_of_all_test_frames_at_once(measured):
 
 def test_each_protocol_also_tells_what_its_test_frames_are_with_their_neighbours(measured):
     out, result = measured
+    pack, index = open_pack(out / "frames")
+    folds = {path.parent: json.loads(path.read_text()) for path in out.glob("cnn/folds/*/fold.json")}
     for entry in result["protocols"]:
-        told = entry["in_sequence"]
-        assert 0 <= told["f1_low"] <= told["f1"] <= told["f1_high"] <= 1
-        assert (told["n"], told["n_flip"], told["n_groups"]) == (entry["n"], entry["n_flip"], entry["n_groups"])
-        assert told["confusion"] != entry["confusion"] or told["f1"] == entry["f1"]
-        assert f"{told['f1']:.3f}" in (out / "cnn" / "protocols.md").read_text()
+        hits = called = 0
+        for fold in entry["folds"]:
+            told = {key: fold[key] for key in fold if key not in ("name", "seed")}
+            folder = next(folder for folder, facts in folds.items() if facts == told)
+            table = pd.read_parquet(folder / "predictions.parquet")
+            table = table.assign(frame=index["frame"].to_numpy()[table["row"]])
+            flips = in_sequence(table, pack, fold["threshold"]) >= 0.5
+            hits, called = hits + int((flips & (table["target"] == 1)).sum()), called + int(flips.sum())
+        assert entry["in_sequence"]["f1"] == pytest.approx(2 * hits / (called + entry["n_flip"]))
+        assert f"{score(entry['in_sequence']['f1'])} (" in (out / "cnn" / "protocols.md").read_text()
 
 
 def test_the_markdown_page_says_leaky_wherever_it_names_the_supplied_folders(measured):
