@@ -378,6 +378,12 @@ class TemporalTraining(_Section):
     odds_stretch: Annotated[float, Field(ge=0)]
     odds_shift: Annotated[float, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _short_is_shorter(self) -> "TemporalTraining":
+        if self.shortest > self.window:
+            raise ValueError(f"shortest is {self.shortest}, and must be at most window, {self.window}")
+        return self
+
 
 class EventClips(_Section):
     """Drawn clips that a temporal network learns from beside the videos, and on which both are judged."""

@@ -157,7 +157,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
             if (number + 1) % HELD_EVERY
         ]
         known, unknown = read_clips(clips, predictor) if clips else ([], [])
-        _train(taught + known, plan, folder, source)
+        _train({"videos": taught, "clips": taught + known}, plan, folder, source)
         if unknown:
             source["held_out_clips"] = _judge_clips(unknown, folder)
         held = [_refined(one, predictor.threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
@@ -177,10 +177,10 @@ def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, 
     return scores
 
 
-def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) -> None:
-    facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
+def _train(lessons_of: dict[str, list[Lesson]], plan: Events, folder: Path, source: dict) -> None:
     for name in NETWORKS:
-        own = getattr(plan.temporal, name)
+        own, lessons = getattr(plan.temporal, name), lessons_of[name]
+        facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
         with counting(own.steps, f"events: train the temporal network of {name}") as advance:
             network = train_temporal(lessons, plan.temporal, own, plan.seed, lambda steps, _: advance(steps))
         write_temporal(network, name, folder, facts)

@@ -73,6 +73,23 @@ def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
     assert "held_out_clips" not in source
 
 
+def test_the_network_of_videos_is_taught_no_clips(plan, learnt, tmp_path, monkeypatch):
+    train, given = task.train_temporal, []
+
+    def note_lessons(lessons, *rest):
+        given.append(len(lessons))
+        return train(lessons, *rest)
+
+    monkeypatch.setattr(task, "train_temporal", note_lessons)
+    task.learn(plan, learnt[0], tmp_path / "out", learnt[1])
+    assert given == [6, 6 + 6]
+
+
+def test_short_recordings_longer_than_a_window_are_refused(plan):
+    with pytest.raises(ValueError, match="shortest is 13, and must be at most window, 12"):
+        type(plan.temporal).model_validate(plan.temporal.model_dump() | {"shortest": 13})
+
+
 def test_too_few_videos_with_their_truth_are_refused(plan, learnt, tmp_path):
     shutil.copytree(learnt[0], tmp_path / "videos")
     (tmp_path / "videos" / "000.events.json").unlink()
