@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip import scoring, storage, uploads
-from pageflip.uploads import Ledger
+from pageflip import scoring, storage
+from uploads_factory import score
 
 pytestmark = pytest.mark.usefixtures("s3_server")
 
@@ -34,19 +34,7 @@ def _picture(grey: int) -> bytes:
 
 
 def _score(place: str, run: str) -> dict[str, scoring.Outcome]:
-    ledger = Ledger(storage.join(place, "results"))
-    return {
-        upload.name: scoring.score_upload(
-            upload.url,
-            upload.kind,
-            upload.fingerprint,
-            predictor=Brightness(),
-            results_url=storage.join(place, "results"),
-            ledger=ledger,
-            run=run,
-        )
-        for upload in uploads.find_uploads(storage.join(place, "uploads"))
-    }
+    return score(storage.join(place, "uploads"), storage.join(place, "results"), Brightness(), run)
 
 
 def test_uploads_in_a_bucket_are_scored_once_and_bad_ones_kept_apart() -> None:

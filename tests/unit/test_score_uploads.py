@@ -1,0 +1,123 @@
+"""The job that scores new uploads with the champion, step by step."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pageflip.errors import ConfigError, UnavailableError
+from pageflip.params import Params, load_params
+from tasks import score_uploads
+from uploads_factory import BRIGHT, DARK, picture, snapshot, video
+
+
+@pytest.fixture(scope="module")
+def home(write_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a real registry in which the brightness model is champion."""
+    folder = tmp_path_factory.mktemp("home")
+    package = folder / "package"
+    package.mkdir()
+    write_model(package / "model.onnx")
+    (package / "card.json").write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("PAGEFLIP_", "MLFLOW_"))]:
+            patch.delenv(name)
+        patch.setenv("PAGEFLIP_HOME", str(folder))
+        from pageflip import registry
+
+        run = registry.TrainingRun(key="key", name="name", params={}, tags={})
+        run.finish(weights_sha256="weights", folder=package)
+        version = registry.register_version(
+            "pageflip", package, weights_sha256="weights", tags={}, lock="", pip_requirements=["numpy"]
+        )
+        registry.promote_version("pageflip", version, why="test")
+        yield folder
+
+
+def _run(run: str, store: Path, params: Params) -> dict[str, object]:
+    for shard in score_uploads.make_plan(run, str(store), params)["shards"]:
+        score_uploads.score_shard(run, shard["index"], str(store))
+    return score_uploads.summarise(run, str(store))
+
+
+def test_the_job_scores_new_uploads_and_a_second_run_leaves_them_alone(home: Path, tmp_path: Path) -> None:
+    drop, results = home / "uploads", home / "results"
+    video(picture(drop / "one.jpg", BRIGHT).with_name("book.mp4"), [DARK] * 30 + [BRIGHT] * 15 + [DARK] * 10)
+    (drop / "bad.mov").write_bytes(b"no video")
+    params = tmp_path / "params.yaml"
+    text = Path("params.yaml").read_text().replace("settle_seconds: 2", "settle_seconds: 0")
+    params.write_text(text.replace("uploads_per_shard: 8", "uploads_per_shard: 2"))
+    store = tmp_path / "store"
+
+    first = _run("one", store, load_params(params))
+    assert {key: first[key] for key in ("scored", "already_scored", "quarantined", "frames", "flips")} == {
+        "scored": 2,
+        "already_scored": 0,
+        "quarantined": 1,
+        "frames": 56,
+        "flips": 1,
+    }
+    assert Path(first["report"]).is_file()
+    plan = json.loads((store / "one" / "score" / "plan.json").read_text())
+    assert (plan["model_version"], [len(shard["uploads"]) for shard in plan["shards"]]) == ("1", [2, 1])
+    assert json.loads((store / "one" / "score" / "summary.json").read_text()) == first
+
+    before = snapshot(results)
+    second = _run("two", store, load_params(params))
+    assert (second["scored"], second["already_scored"], second["quarantined"]) == (0, 2, 0)
+    page = "pageflip/v1/index.html"
+    assert {**snapshot(results), page: None} == {**before, page: None}
+    assert _run("one", store, load_params(params)) == first  # every step repeated: the plan and its counts stay
+
+
+def test_without_a_champion_day_zero_scores_under_its_own_version(
+    tmp_path: Path, mlflow_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(mlflow_home / "uploads" / "one.jpg", BRIGHT)
+    params = tmp_path / "params.yaml"
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    params.write_text(text.replace("settle_seconds: 2", "settle_seconds: 0"))
+    summary = _run("one", tmp_path / "store", load_params(params))
+    version = summary["model_version"]
+    assert (summary["scored"], version.startswith("day-zero-")) == (1, True)
+    assert Path(summary["report"]) == mlflow_home / "results" / "pageflip" / f"v{version}" / "index.html"
+    assert f"has no champion yet: {version} stands in" in capsys.readouterr().err
+    assert _run("two", tmp_path / "store", load_params(params))["already_scored"] == 1
+
+
+def test_uploads_still_arriving_are_left_for_the_next_run(home: Path, tmp_path: Path) -> None:
+    picture(home / "uploads" / "late.jpg", 201)
+    params = tmp_path / "params.yaml"
+    params.write_text(Path("params.yaml").read_text().replace("settle_seconds: 2", "settle_seconds: 3600"))
+    assert score_uploads.make_plan("early", str(tmp_path), load_params(params))["arriving"] == ["late.jpg"]
+
+
+def test_addresses_that_cannot_be_right_are_refused(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = load_params(Path("params.yaml"))
+    monkeypatch.setenv("PAGEFLIP_UPLOADS", str(tmp_path / "unmounted"))
+    with pytest.raises(UnavailableError, match=r"there is no folder .*unmounted"):
+        score_uploads.make_plan("run", str(tmp_path), params)
+    (tmp_path / "link").symlink_to(home)
+    for spelling in (str(home), f"file://{home}", f"{home}/./", str(tmp_path / "link")):
+        monkeypatch.setenv("PAGEFLIP_UPLOADS", spelling)
+        with pytest.raises(ConfigError, match="among the uploads"):
+            score_uploads.make_plan("run", str(tmp_path), params)
+
+
+def test_a_step_without_the_one_before_says_which(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"python -m tasks\.score_uploads plan --run none"):
+        score_uploads.summarise("none", str(tmp_path))
+
+
+def test_the_command_ends_with_a_message_and_its_exit_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tasks.score_uploads", "summarise", "--run", "none", "--store", str(tmp_path)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert failed.returncode == UnavailableError.exit_code
+    assert "python -m tasks.score_uploads plan --run none" in failed.stderr
+    assert "Traceback" not in failed.stderr
