@@ -1,8 +1,12 @@
-"""Tiny frames drawn in place: a dark book on a bright desk; in a flip a white sheet stands slanted over it."""
+"""Tiny frames drawn in place: a dark book on a bright desk; in a flip a white sheet stands slanted over it.
+
+And what a pack's index says of frames that nobody drew.
+"""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from pageflip.frames import frame_path
@@ -53,3 +57,20 @@ def make_raw(
                 Image.fromarray(draw_frame(rng, label, desk)).save(path, quality=90)
     (raw / "books.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return raw
+
+
+def make_index(
+    clips: int = 10, frames: int = 5, books: int = 4, seed: int = 0, *, testing_every: int = 5
+) -> pd.DataFrame:
+    """An index of clips whose hashes are far apart; of each every few frames stand in the folder `testing`."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (label, f"{clip:04d}", number, f"{label}/{clip:04d}", f"book-{clip % books}")
+        for label in ("flip", "notflip")
+        for clip in range(clips)
+        for number in range(1, frames + 1)
+    ]
+    index = pd.DataFrame(rows, columns=["label", "video", "frame", "clip", "book"])
+    index["phash"] = rng.integers(0, 2**64, len(index), dtype=np.uint64)
+    index["supplied"] = np.where(index["frame"] % testing_every == 0, "testing", "training")
+    return index.assign(decodable=True)

@@ -1,8 +1,25 @@
-"""What the tests of scoring uploads share."""
+"""What several modules of unit tests share: the program, and folders of uploads and results."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the program `pageflip`: (exit code, standard output, standard error)."""
+    from pageflip import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pageflip", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out = capsys.readouterr()
+        return ended.value.code or 0, out.out, out.err
+
+    return call
 
 
 @pytest.fixture

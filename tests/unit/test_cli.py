@@ -6,33 +6,12 @@ import subprocess
 import sys
 from io import StringIO
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from pageflip import cli, registry
 from pageflip.frames import frame_path
 from pageflip.synthetic.video import write_video
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the program: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pageflip", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out = capsys.readouterr()
-        return ended.value.code or 0, out.out, out.err
-
-    return call
-
-
-def picture(path, grey):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((96, 54, 3), grey, np.uint8)).save(path)
-    return path
+from uploads_factory import picture
 
 
 @pytest.fixture

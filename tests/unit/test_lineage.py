@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip import cli, journal, registry, scoring, uploads
+from pageflip import journal, registry, scoring, uploads
 from pageflip.errors import ConfigError
 from pageflip.lineage import trace_version
 
@@ -180,20 +179,6 @@ def test_a_version_that_is_not_there_is_a_mistake(models_home):
 
 
 # --- the program
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the program: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pageflip", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out = capsys.readouterr()
-        return ended.value.code or 0, out.out, out.err
-
-    return call
 
 
 def test_the_terminal_shows_the_way_in_order(run, traced):

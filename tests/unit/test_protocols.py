@@ -1,9 +1,12 @@
 """The protocols: what each keeps apart, in every fold, and what it says about what it does not."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import frames_factory
 from pageflip import protocols
 from pageflip.errors import ConfigError, DataError
 from pageflip.params import PROTOCOLS, Protocols, Shares
@@ -11,25 +14,12 @@ from pageflip.protocols import Fold, check_fold, make_folds, parts_in_time, seen
 
 THIRDS = Shares(train=0.6, val=0.2, test=0.2)
 BITS = 4
+make_index = partial(frames_factory.make_index, clips=12, frames=6, testing_every=3)
 
 
 def make_params(**changes):
     given = {"run": PROTOCOLS, "folds": 4, "seeds": (7,), "val_share": 0.2, "later_frames": THIRDS}
     return Protocols(**given | changes)
-
-
-def make_index(clips=12, frames=6, books=4, seed=0):
-    rng = np.random.default_rng(seed)
-    rows = [
-        (label, f"{clip:04d}", number, f"{label}/{clip:04d}", f"book-{clip % books}")
-        for label in ("flip", "notflip")
-        for clip in range(clips)
-        for number in range(1, frames + 1)
-    ]
-    index = pd.DataFrame(rows, columns=["label", "video", "frame", "clip", "book"])
-    index["phash"] = rng.integers(0, 2**64, len(index), dtype=np.uint64)
-    index["supplied"] = np.where(index["frame"] % 3 == 0, "testing", "training")
-    return index.assign(decodable=True)
 
 
 def sides(fold, column):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from frames_factory import make_index
 from pageflip import splitting
 from pageflip.errors import DataError
 from pageflip.frames import frame_path
@@ -19,21 +20,6 @@ from tasks import split as split_stage
 from tasks.split import refuse_leak
 
 SHARES = Shares(train=0.6, val=0.2, test=0.2)
-
-
-def make_index(clips=10, frames=5, books=4, seed=0):
-    """An index of clips whose hashes are far apart."""
-    rng = np.random.default_rng(seed)
-    rows = [
-        (label, f"{clip:04d}", number, f"{label}/{clip:04d}", f"book-{clip % books}")
-        for label in ("flip", "notflip")
-        for clip in range(clips)
-        for number in range(1, frames + 1)
-    ]
-    index = pd.DataFrame(rows, columns=["label", "video", "frame", "clip", "book"])
-    index["phash"] = rng.integers(0, 2**64, len(index), dtype=np.uint64)
-    index["supplied"] = np.where(index["frame"] % 5 == 0, "testing", "training")
-    return index.assign(decodable=True)
 
 
 def deal(index, **changes):
