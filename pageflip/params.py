@@ -343,29 +343,20 @@ class Promote(_Section):
     override: Override | None = None
 
 
-class TemporalPlan(_Section):
-    """What one of the temporal networks has of its own: its length of training and width, and the share of the steps
-    that see short recordings, of `shortest` frames and more, from clips and from pieces of videos.
+class TemporalTraining(_Section):
+    """How the temporal network is trained (`make events`); `width` is that of its convolutions over time.
+
+    Each of `steps` takes `windows` stretches of `window` frames, or, for a `short_share` of the steps, more of them and
+    shorter, down to `shortest` frames: clips are recordings too. The changes: speed by up to exp(`speed`); mirrored and
+    backwards by halves; `light` (brightness, contrast, saturation), `shift` and `zoom` as shares, `rotate` in degrees;
+    the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and shifted by `odds_shift`.
     """
 
     steps: Count
     width: Count
-    short_share: Share
-
-
-class TemporalTraining(_Section):
-    """How the two temporal networks are trained (`make events`); their mean is used.
-
-    Each step takes `windows` stretches of `window` frames, or more of them and shorter. The changes: speed by up to
-    exp(`speed`); mirrored and backwards by halves; `light` (brightness, contrast, saturation), `shift` and `zoom` as
-    shares, `rotate` in degrees; the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and
-    shifted by `odds_shift`.
-    """
-
-    videos: TemporalPlan
-    clips: TemporalPlan
     windows: Count
     window: Annotated[int, Field(ge=8)]
+    short_share: Share
     shortest: Count
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -386,7 +377,7 @@ class TemporalTraining(_Section):
 
 
 class EventClips(_Section):
-    """Drawn clips that a temporal network learns from beside the videos, and on which both are judged."""
+    """Drawn clips that the temporal network learns from beside the videos, and on which it is judged."""
 
     books: Annotated[int, Field(ge=4)]
     clips_per_book: Annotated[int, Field(ge=2)]

@@ -1,9 +1,8 @@
-"""The temporal networks at work: probabilities of a video's frames that know what came before and after.
+"""The temporal network at work: probabilities of a video's frames that know what came before and after.
 
 `FrameEncoder` turns frames into vectors while they are decoded, `refine` reads the vectors and the probabilities of a
-whole sequence. There are two networks, one that learnt from videos only and one that learnt from clips too; their mean
-is told. Both parts of each are ONNX files below `learnt/`; `python -m tasks.learn_events` makes them from drawn
-recordings. They serve any model: what they read of it are log-odds from its own threshold.
+whole sequence. Both parts of the network are ONNX files below `learnt/`; `python -m tasks.learn_events` makes them from
+drawn recordings. They serve any model: what they read of it are log-odds from its own threshold.
 
 Time is counted in frames of STEP_S: recordings with more frames a second are thinned out, others are read as they are.
 """
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 LEARNT = Path(__file__).with_name("learnt")
-NETWORKS = ("videos", "clips")
-ENCODER_FILE, HEAD_FILE = "temporal-{}-encoder.onnx", "temporal-{}-head.onnx"
+ENCODER_FILE, HEAD_FILE = "temporal-encoder.onnx", "temporal-head.onnx"
 WIDTH, HEIGHT = 54, 96  # pixels of the frames that the network reads
 STEP_S = 1 / 30
 DENSE = 0.7  # frames closer than this share of STEP_S are thinned out
@@ -34,8 +32,8 @@ THRESHOLD = 0.5  # of the refined probabilities
 
 
 @dataclass(frozen=True)
-class LoadedNetwork:
-    """Sessions of both parts of one network, the length of a frame's vector, and the frames it reads to either side."""
+class TemporalModel:
+    """The loaded network: sessions of both parts, length of a frame's vector, and frames read to either side."""
 
     encoder: "onnxruntime.InferenceSession"
     head: "onnxruntime.InferenceSession"
@@ -43,52 +41,17 @@ class LoadedNetwork:
     reach: int
 
 
-@dataclass(frozen=True)
-class TemporalModel:
-    """The loaded networks, whose vectors stand side by side and whose logits are averaged."""
-
-    networks: tuple[LoadedNetwork, ...]
-
-    @property
-    def features(self) -> int:
-        """Length of a frame's vector."""
-        return sum(network.features for network in self.networks)
-
-    @property
-    def reach(self) -> int:
-        """Frames that are read to either side of a frame."""
-        return max(network.reach for network in self.networks)
-
-    def vectors(self, frames: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """uint8 [N, HEIGHT, WIDTH, 3] twice -> float32 [N, features]."""
-        given = {"frames": frames, "before": before}
-        return np.concatenate([network.encoder.run(None, given)[0] for network in self.networks], axis=1)
-
-    def logits(self, vectors: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
-        """float32 [N, features] and [N] of a whole sequence -> logits of `flip`, float32 [N]."""
-        ends = np.cumsum([network.features for network in self.networks])
-        told = [
-            network.head.run(None, {"features": own[None], "log_odds": log_odds[None]})[0][0]
-            for network, own in zip(self.networks, np.split(vectors, ends[:-1], axis=1), strict=True)
-        ]
-        return np.mean(told, axis=0)
-
-
 @functools.cache
 def load_temporal(folder: Path = LEARNT) -> TemporalModel:
-    """Load both parts of every network.
+    """Load both parts of the network.
 
     Raises:
         DataError: a file is missing, or is none of them.
     """
-    return TemporalModel(tuple(_load_network(folder, name) for name in NETWORKS))
-
-
-def _load_network(folder: Path, network: str) -> LoadedNetwork:
     import onnxruntime
 
     sessions = []
-    for name in (ENCODER_FILE.format(network), HEAD_FILE.format(network)):
+    for name in (ENCODER_FILE, HEAD_FILE):
         path = folder / name
         remedy = "restore it (`git checkout`), or run `python -m tasks.learn_events`."
         if not path.is_file():
@@ -99,9 +62,9 @@ def _load_network(folder: Path, network: str) -> LoadedNetwork:
             raise DataError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}", remedy) from None
     facts = sessions[1].get_modelmeta().custom_metadata_map
     try:
-        return LoadedNetwork(*sessions, int(facts["features"]), int(facts["reach"]))
+        return TemporalModel(*sessions, int(facts["features"]), int(facts["reach"]))
     except KeyError:
-        raise DataError(f"{path} has no metadata of pageflip", remedy) from None
+        raise DataError(f"{folder / HEAD_FILE} has no metadata of pageflip", remedy) from None
 
 
 def small_frames(frames: np.ndarray) -> np.ndarray:
@@ -128,7 +91,7 @@ class FrameEncoder:
         if not len(small):
             return np.empty((0, self._model.features), np.float32)
         before = np.stack([self._before(frame, time) for frame, time in zip(small, times_s.tolist(), strict=True)])
-        return self._model.vectors(small, before)
+        return self._model.encoder.run(None, {"frames": small, "before": before})[0]
 
     def _before(self, frame: np.ndarray, time_s: float) -> np.ndarray:
         """The frame about STEP_S before this one: the last one, unless the recording has more frames a second."""
@@ -159,7 +122,8 @@ def refine(
     times = np.asarray(times_s, np.float64)
     odds = log_odds(probabilities, threshold).astype(np.float32)
     rows = _thinned(times)
-    spread = np.interp(times, times[rows], model.logits(features[rows], odds[rows]))
+    logits = model.head.run(None, {"features": features[rows][None], "log_odds": odds[rows][None]})[0][0]
+    spread = np.interp(times, times[rows], logits)
     return (1 / (1 + np.exp(-spread))).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 
 from pageflip.errors import DataError
 from pageflip.export import write_part
-from pageflip.params import TemporalPlan, TemporalTraining
+from pageflip.params import TemporalTraining
 from pageflip.temporal import ENCODER_FILE, HEAD_FILE, HEIGHT, WIDTH
 from pageflip.temporal_network import TemporalNetwork, TemporalShape
 
@@ -38,16 +38,11 @@ class Lesson:
 
 
 def train_temporal(
-    lessons: Sequence[Lesson],
-    plan: TemporalTraining,
-    own: TemporalPlan,
-    seed: int,
-    told: Callable[[int, float], None],
+    lessons: Sequence[Lesson], plan: TemporalTraining, seed: int, told: Callable[[int, float], None]
 ) -> TemporalNetwork:
     """Train the network, and return it in evaluation mode. The same seed and number of threads give the same weights.
 
     Args:
-        own: what of the plan is this network's own.
         told: called now and then with the steps since the last time and the mean loss over them.
 
     Raises:
@@ -59,14 +54,14 @@ def train_temporal(
     rng = np.random.default_rng([seed, 17])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TemporalNetwork(TemporalShape(width=own.width, dropout=plan.dropout)).train()
+        network = TemporalNetwork(TemporalShape(width=plan.width, dropout=plan.dropout)).train()
         optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, plan.learning_rate, total_steps=own.steps, pct_start=WARM_UP_SHARE
+            optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=WARM_UP_SHARE
         )
         losses = []
-        for step in range(1, own.steps + 1):
-            frames, odds, states = _batch(lessons, plan, own.short_share, rng)
+        for step in range(1, plan.steps + 1):
+            frames, odds, states = _batch(lessons, plan, rng)
             loss = binary_cross_entropy_with_logits(network(frames, odds), states)
             optimizer.zero_grad()
             loss.backward()
@@ -74,22 +69,20 @@ def train_temporal(
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-            if len(losses) == TOLD_EVERY or step == own.steps:
+            if len(losses) == TOLD_EVERY or step == plan.steps:
                 told(len(losses), float(np.mean(losses)))
                 losses = []
     return network.eval()
 
 
-def _batch(
-    lessons: Sequence[Lesson], plan: TemporalTraining, short_share: float, rng: np.random.Generator
-) -> tuple[Tensor, ...]:
+def _batch(lessons: Sequence[Lesson], plan: TemporalTraining, rng: np.random.Generator) -> tuple[Tensor, ...]:
     """Frames float32 [B, N + 1, 3, HEIGHT, WIDTH] in 0..1, log-odds and states [B, N].
 
-    `short_share` of the batches hold short recordings, and more of them: a clip has no neighbours beyond its few
-    frames, and is not to be read like the middle of a video.
+    A share of the batches holds short recordings, and more of them: a clip has no neighbours beyond its few frames, and
+    is not to be read like the middle of a video.
     """
     length = plan.window
-    if short_share and rng.random() < short_share:
+    if rng.random() < plan.short_share:
         length = round(math.exp(rng.uniform(math.log(plan.shortest), math.log(plan.window))))
     eligible = [lesson for lesson in lessons if len(lesson.states) >= length] or list(lessons)
     weights = np.array([len(lesson.states) for lesson in eligible], np.float64)
@@ -152,20 +145,19 @@ class _OfPixels(nn.Module):
         return self.encoder(*(pixels.permute(0, 3, 1, 2).float() / 255 for pixels in (frames, before)))
 
 
-def write_temporal(network: TemporalNetwork, name: str, folder: Path, facts: dict[str, str]) -> None:
-    """Write both parts of the network `name` into `folder` as ONNX; `facts` are told to people in their metadata."""
-
+def write_temporal(network: TemporalNetwork, folder: Path, facts: dict[str, str]) -> None:
+    """Write both parts of the network as ONNX into `folder`; `facts` are told to people in the files' metadata."""
     shape = network.shape
     metadata = {"features": str(shape.features), "reach": str(shape.reach), **facts}
     pixels = torch.zeros((2, HEIGHT, WIDTH, 3), dtype=torch.uint8)
     many, as_many = {0: torch.export.Dim("frames_in_batch", min=1)}, {0: torch.export.Dim.DYNAMIC}
     # not the same tensor twice: the exporter would take both inputs for one
     given = {"frames": (pixels, many), "before": (pixels.clone(), as_many)}
-    write_part(_OfPixels(network.encoder), folder / ENCODER_FILE.format(name), given, "vectors", metadata)
+    write_part(_OfPixels(network.encoder), folder / ENCODER_FILE, given, "vectors", metadata)
     length = 2 * shape.reach
     long, as_long = {1: torch.export.Dim("frames_in_sequence", min=1)}, {1: torch.export.Dim.DYNAMIC}
     given = {
         "features": (torch.zeros(1, length, shape.features), long),
         "log_odds": (torch.zeros(1, length), as_long),
     }
-    write_part(network.head, folder / HEAD_FILE.format(name), given, "logits", metadata)
+    write_part(network.head, folder / HEAD_FILE, given, "logits", metadata)

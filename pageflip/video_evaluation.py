@@ -80,7 +80,7 @@ def evaluate_videos(
 
     Returns:
         Ready for JSON: model, version, threshold, finders ({name: see `event_metrics`}: the decoder, the decoder
-        without the temporal networks, then baselines), frames ({alone, in_sequence}: f1, precision, recall), videos
+        without the temporal network, then baselines), frames ({alone, in_sequence}: f1, precision, recall), videos
         (for each: video, frames, and of the decoder n_true, n_found, n_matched, f1) and stills (see `still_metrics`;
         None without a plan, or where no truth tells of pages). And the timeline of each video.
 

@@ -3,13 +3,13 @@
     make events                                      # draws the videos first; again after day-zero is made anew
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
-    temporal-{videos,clips}-{encoder,head}.onnx   the temporal networks (pageflip.temporal)
-    events-in-sequence.json                       durations and evidence for the probabilities that they refined
-    events.json                                   the same for probabilities of single frames alone
+    temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.temporal)
+    events-in-sequence.json                     durations and evidence for the probabilities that it refined
+    events.json                                 the same for probabilities of single frames alone
 
-Every fourth video, and all clips of every fourth book, teach the networks nothing: durations and evidence are learnt
-there, and the networks are judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was
-read from them, are kept in the work folder, named by all that they depend on.
+Every fourth video, and all clips of every fourth book, teach the network nothing: durations and evidence are learnt
+there, and the network is judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was read
+from them, are kept in the work folder, named by all that they depend on.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from pageflip.pixels import decode_image
 from pageflip.progress import counting, track
 from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.temporal import LEARNT, NETWORKS, STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal import LEARNT, STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
 from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
 from tasks.day_zero import renderer_digest
 
@@ -126,7 +126,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
     """Read the videos, learn, write it all to the folder `out`, and return the metrics of events on held-out videos.
 
     Args:
-        clips: an archive of drawn clips, which the temporal networks are given, too.
+        clips: an archive of drawn clips, which the temporal network learns from, too.
 
     Raises:
         ConfigError: the folder holds too few videos with their truth.
@@ -157,7 +157,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
             if (number + 1) % HELD_EVERY
         ]
         known, unknown = read_clips(clips, predictor) if clips else ([], [])
-        _train({"videos": taught, "clips": taught + known}, plan, folder, source)
+        _train([*taught, *known], plan, folder, source)
         if unknown:
             source["held_out_clips"] = _judge_clips(unknown, folder)
         held = [_refined(one, predictor.threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
@@ -177,13 +177,11 @@ def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, 
     return scores
 
 
-def _train(lessons_of: dict[str, list[Lesson]], plan: Events, folder: Path, source: dict) -> None:
-    for name in NETWORKS:
-        own, lessons = getattr(plan.temporal, name), lessons_of[name]
-        facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
-        with counting(own.steps, f"events: train the temporal network of {name}") as advance:
-            network = train_temporal(lessons, plan.temporal, own, plan.seed, lambda steps, _: advance(steps))
-        write_temporal(network, name, folder, facts)
+def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) -> None:
+    facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
+    with counting(plan.temporal.steps, "events: train the temporal network") as advance:
+        network = train_temporal(lessons, plan.temporal, plan.seed, lambda steps, _: advance(steps))
+    write_temporal(network, folder, facts)
 
 
 def _judge_clips(clips: Sequence[Lesson], folder: Path) -> dict[str, float]:

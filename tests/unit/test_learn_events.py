@@ -12,7 +12,7 @@ from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.frames import list_frames
 from pageflip.params import load_params
 from pageflip.synthetic.ranges import Ranges
-from pageflip.temporal import NETWORKS, load_temporal
+from pageflip.temporal import load_temporal
 from tasks import learn_events as task
 
 
@@ -22,9 +22,7 @@ def plan(params_file, tmp_path_factory):
     content = yaml.safe_load(params_file.read_text())
     content["events"] |= {"videos": 8, "flips": 2, "brisk": 0, "width": 72, "height": 128, "evidence_per_s": [12]}
     content["events"]["clips"] = {"books": 4, "clips_per_book": 2, "frames_per_clip": 3}
-    content["events"]["temporal"] |= {"windows": 2, "window": 12}
-    for name in NETWORKS:
-        content["events"]["temporal"][name]["steps"] = 4
+    content["events"]["temporal"] |= {"steps": 4, "windows": 2, "window": 12}
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     return load_params(path).events
@@ -71,18 +69,6 @@ def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
     source = load_event_model(tmp_path / "out" / IN_SEQUENCE_FILE.name).learnt_from
     assert source["source"] == "videos of the user"
     assert "held_out_clips" not in source
-
-
-def test_the_network_of_videos_is_taught_no_clips(plan, learnt, tmp_path, monkeypatch):
-    train, given = task.train_temporal, []
-
-    def note_lessons(lessons, *rest):
-        given.append(len(lessons))
-        return train(lessons, *rest)
-
-    monkeypatch.setattr(task, "train_temporal", note_lessons)
-    task.learn(plan, learnt[0], tmp_path / "out", learnt[1])
-    assert given == [6, 6 + 6]
 
 
 def test_short_recordings_longer_than_a_window_are_refused(plan):
