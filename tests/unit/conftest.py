@@ -1,10 +1,12 @@
-"""What several modules of unit tests share: the program, and folders of uploads and results."""
+"""What several modules of unit tests share: the program, a model, and folders of uploads and results."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pageflip.inference import Predictor
 
 
 @pytest.fixture
@@ -34,3 +36,9 @@ def drop(tmp_path: Path) -> Path:
 def results(tmp_path: Path) -> Path:
     """A folder for results, which is not there yet."""
     return tmp_path / "results"
+
+
+@pytest.fixture(scope="session")
+def predictor(write_model, tmp_path_factory) -> Predictor:
+    """A model that calls bright frames flips, as version 3."""
+    return Predictor.load(write_model(tmp_path_factory.mktemp("model") / "m.onnx"), name="pageflip", version="3")

@@ -17,12 +17,6 @@ from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
 SHIFT = 4  # frames by which what is learnt of onsets may move them: 150 ms is what counts
 
 
-@pytest.fixture(scope="module")
-def predictor(write_model, tmp_path_factory) -> Predictor:
-    """A model that calls bright frames flips, as version 3."""
-    return Predictor.load(write_model(tmp_path_factory.mktemp("model") / "m.onnx"), name="pageflip", version="3")
-
-
 def _published(results: Path, outcome: scoring.Outcome) -> Path:
     return results / "pageflip" / "v3" / outcome.sha256
 

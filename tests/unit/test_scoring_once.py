@@ -8,18 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from pageflip import scoring, uploads
 from pageflip.inference import Predictor
 from pageflip.uploads import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video
-
-
-@pytest.fixture(scope="module")
-def predictor(write_model, tmp_path_factory) -> Predictor:
-    """A model that calls bright frames flips, as version 3."""
-    return Predictor.load(write_model(tmp_path_factory.mktemp("model") / "m.onnx"), name="pageflip", version="3")
 
 
 def _published(results: Path, outcome: scoring.Outcome) -> Path:
