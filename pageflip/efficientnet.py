@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pageflip.errors import ConfigError, DataError
+from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.weight_files import read_weights
 
 STEM_CHANNELS = 32
@@ -27,7 +28,6 @@ STAGES = (
 )
 NORM_EPSILON = 1e-3
 NORM_MOMENTUM = 0.03  # short trainings on small batches: the running statistics move slowly from ImageNet's
-MIN_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 IMAGENET_DEVIATION = 0.5  # of photographs as the published weights expect them: (grey level - 127) / 128
 
 
@@ -79,8 +79,7 @@ class EfficientNetLite0(nn.Module):
         for stage in self.stages:
             features = stage(features)
         features = self.last(features)
-        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        return self.head(pooled).squeeze(1)
+        return self.head(mean_and_maximum(features)).squeeze(1)
 
 
 def load_imagenet(network: EfficientNetLite0, path: Path) -> None:

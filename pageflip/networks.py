@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from pageflip.efficientnet import EfficientNetLite0
 from pageflip.errors import DataError
 from pageflip.files import sha256_of
+from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.torchvision_networks import MobileNetV2, ResNet18
 from pageflip.transforms import for_evaluation
 from pageflip.weight_files import read_weights
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
-MIN_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 PATCH, PATCH_STRIDE = 6, 4  # pixels
 
 
@@ -55,8 +55,7 @@ class Cnn(nn.Module):
         standardised = (frames - mean) / (variance.clamp(min=0).sqrt() + MIN_DEVIATION)
         # the CPU's convolutions and norms are faster with the channels last, the statistics above with them first
         features = self.features(standardised.contiguous(memory_format=torch.channels_last))
-        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        return self.head(pooled).squeeze(1)
+        return self.head(mean_and_maximum(features)).squeeze(1)
 
 
 def load_cnn_weights(network: Cnn, path: Path) -> None:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from pageflip.errors import ConfigError, DataError
+from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.weight_files import read_weights
-
-MIN_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 
 
 class TorchvisionNetwork(nn.Module, ABC):
@@ -62,8 +61,7 @@ class TorchvisionNetwork(nn.Module, ABC):
         features = (frames - mean) / (deviation + MIN_DEVIATION)
         # depthwise convolutions on the CPU are several times faster with the channels last
         features = self.body(features.contiguous(memory_format=torch.channels_last))
-        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        return self.head(pooled).squeeze(1)
+        return self.head(mean_and_maximum(features)).squeeze(1)
 
 
 class MobileNetV2(TorchvisionNetwork):
