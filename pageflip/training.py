@@ -34,17 +34,8 @@ from pageflip.params import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
-PARTS = (
-    "training",
-    "batches",
-    "transforms",
-    "augmentation",
-    "networks",
-    "layers",
-    "efficientnet",
-    "torchvision_networks",
-)
-PARTS += ("initial_weights", "weight_files")
+PARTS = ("training", "batches", "transforms", "augmentation", "networks", "layers", "efficientnet")
+PARTS += ("torchvision_networks", "initial_weights", "weight_files")
 CODE = tuple(Path(__file__).with_name(f"{name}.py") for name in PARTS)
 
 WARM_UP_SHARE = 0.1
