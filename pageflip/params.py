@@ -349,7 +349,8 @@ class TemporalTraining(_Section):
     Each of `steps` takes `windows` stretches of `window` frames, or, for a `short_share` of the steps, more of them and
     shorter, down to `shortest` frames: clips are recordings too. The changes: speed by up to exp(`speed`); mirrored and
     backwards by halves; `light` (brightness, contrast, saturation), `shift` and `zoom` as shares, `rotate` in degrees;
-    the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and shifted by `odds_shift`.
+    the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and shifted by `odds_shift`; for an
+    `other_share` of the stretches they are those of the compact network.
     """
 
     steps: Count
@@ -368,6 +369,7 @@ class TemporalTraining(_Section):
     rotate: Annotated[float, Field(ge=0, le=45)]
     odds_stretch: Annotated[float, Field(ge=0)]
     odds_shift: Annotated[float, Field(ge=0)]
+    other_share: Share
 
     @model_validator(mode="after")
     def _short_is_shorter(self) -> "TemporalTraining":

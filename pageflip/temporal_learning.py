@@ -1,7 +1,8 @@
 """Trains the temporal network on windows of videos whose flips are known, and writes its two parts as ONNX.
 
 Windows are played faster and slower, forwards and backwards, mirrored, moved, in other light; log-odds are shifted and
-stretched, as those of other models would be. Everything random is drawn from one seed.
+stretched, as those of other models would be, and in part they are those of another model. Everything random is drawn
+from one seed.
 """
 
 import math
@@ -30,11 +31,19 @@ MOST_WINDOWS = 64  # of a batch: each is changed on its own, which takes its tim
 
 @dataclass(frozen=True)
 class Lesson:
-    """A video to learn from: small frames uint8 [N, HEIGHT, WIDTH, 3], log-odds float [N], states int [N] (1: flip)."""
+    """A recording to learn from.
+
+    Attributes:
+        frames: small, uint8 [N, HEIGHT, WIDTH, 3].
+        log_odds: what a model of single frames says of each, float [N].
+        states: int [N], 1 for flip.
+        other_odds: what a weaker model says of each, float [N], where one was asked.
+    """
 
     frames: np.ndarray
     log_odds: np.ndarray
     states: np.ndarray
+    other_odds: np.ndarray | None = None
 
 
 def train_temporal(
@@ -111,7 +120,9 @@ def _window(
     if count <= length or (length < plan.window and rng.random() < 0.5):
         rows[0] = rows[1]
     frames = torch.from_numpy(np.ascontiguousarray(lesson.frames[rows].transpose(0, 3, 1, 2))).float() / 255
-    odds = lesson.log_odds[rows] * math.exp(rng.normal(0, plan.odds_stretch)) + rng.normal(0, plan.odds_shift)
+    other = lesson.other_odds is not None and rng.random() < plan.other_share
+    said = lesson.other_odds if other else lesson.log_odds
+    odds = said[rows] * math.exp(rng.normal(0, plan.odds_stretch)) + rng.normal(0, plan.odds_shift)
     return frames, odds, lesson.states[rows]
 
 

@@ -8,6 +8,7 @@ that follows.
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pageflip import day_zero, distillation, efficientnet, initial_weights, networks, training
+from pageflip.export import export_onnx
 from pageflip.files import replaced_file, sha256_of, write_json
+from pageflip.inference import Predictor
 from pageflip.params import Compact, DayZero, Params
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.versions import environment, git_revision
@@ -107,3 +110,20 @@ def write(network: nn.Module, card: dict[str, Any], out: Path) -> dict[str, Any]
     card = card | {"weights_sha256": sha256_of(weights)}
     write_json(out / day_zero.COMPACT_CARD_FILE, card)
     return json.loads(json.dumps(card))
+
+
+def load(folder: Path = day_zero.FOLDER) -> Predictor:
+    """The compact network as committed beside day-zero, ready to read frames; not calibrated.
+
+    Raises:
+        DataError: it is missing, or its weights are not those that its card names.
+    """
+    card = day_zero.read_compact_card(folder)
+    network = networks.build_network(NETWORK, card["params"]["network"])
+    networks.load_cnn_weights(network, day_zero.compact_weights(folder))
+    sizes = {"width": card["width"], "height": card["height"]}
+    version = f"{NETWORK}-{card['weights_sha256'][: day_zero.DIGITS]}"
+    with TemporaryDirectory(prefix="pageflip-compact-") as place:
+        model = Path(place) / "cnn.onnx"
+        export_onnx(network.eval(), model, **sizes, facts={"threshold": card["threshold"]})
+        return Predictor.load(model, name=day_zero.NAME, version=version)

@@ -7,6 +7,8 @@
     events-in-sequence.json                     durations and evidence for the probabilities that it refined
     events.json                                 the same for probabilities of single frames alone
 
+Frames are read by day-zero, and by the compact network that is weaker: the temporal network learns to read after both.
+
 Every fourth video, and all clips of every fourth book, teach the network nothing: durations and evidence are learnt
 there, and the network is judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was read
 from them, are kept in the work folder, named by all that they depend on.
@@ -42,6 +44,7 @@ from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.temporal import LEARNT, STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
 from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
+from tasks import compact_day_zero
 from tasks.day_zero import renderer_digest
 
 COMMAND = "python -m tasks.learn_events"
@@ -50,11 +53,38 @@ LEAST_VIDEOS = 2 * HELD_EVERY  # those held out are judged by cross-validation, 
 
 
 @dataclass(frozen=True)
+class Readers:
+    """The models of single frames whose words the temporal network learns from; both take frames of one size."""
+
+    main: Predictor
+    other: Predictor
+
+    @classmethod
+    def load(cls) -> "Readers":
+        """day-zero, and the compact network.
+
+        Raises:
+            DataError: one is missing, or not as its card says.
+        """
+        return cls(day_zero.load_day_zero(), compact_day_zero.load())
+
+    @property
+    def name(self) -> str:
+        """Both versions: what was read is kept under it."""
+        return f"{self.main.version}.{self.other.version}"
+
+    def read(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The main one's probabilities and the other one's log-odds, float [N], of uint8 [N, height, width, 3]."""
+        return self.main.predict(pixels), log_odds(self.other.predict(pixels), self.other.threshold)
+
+
+@dataclass(frozen=True)
 class Footage:
-    """A video's frames in short: times and probabilities float [N], small frames uint8 [N, height, width, 3], truth."""
+    """A video's frames in short: small frames uint8 [N, height, width, 3], the rest but for the truth float [N]."""
 
     times_s: np.ndarray
     probabilities: np.ndarray
+    other_odds: np.ndarray
     frames: np.ndarray
     truth: Truth
 
@@ -137,12 +167,14 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
             f"{videos} holds {len(files)} videos with their truth, and at least {LEAST_VIDEOS} are needed",
             "give NAME.mp4 with NAME.events.json beside it.",
         )
-    predictor = day_zero.load_day_zero()
-    footage = [read_footage(file, predictor) for file in track(files, description="events: read videos")]
+    readers = Readers.load()
+    threshold = readers.main.threshold
+    footage = [read_footage(file, readers) for file in track(files, description="events: read videos")]
     source = {
         "command": COMMAND,
-        "model": predictor.version,
-        "threshold": predictor.threshold,
+        "model": readers.main.version,
+        "other_model": readers.other.version,
+        "threshold": threshold,
         "videos": len(files),
         "flips": sum(len(one.truth.events) for one in footage),
         "source": "drawn by pageflip.synthetic" if clips else "videos of the user",
@@ -150,21 +182,22 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
     }
     with folder_in_one_piece(out) as folder:
         plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
-        _learn_numbers(plain, predictor.threshold, plan, folder / event_model.FILE.name, source)
-        taught = [
-            Lesson(one.frames, log_odds(one.probabilities, predictor.threshold), states_of(one.times_s, one.truth))
-            for number, one in enumerate(footage)
-            if (number + 1) % HELD_EVERY
-        ]
-        known, unknown = read_clips(clips, predictor) if clips else ([], [])
+        _learn_numbers(plain, threshold, plan, folder / event_model.FILE.name, source)
+        taught = [_lesson(one, threshold) for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]
+        known, unknown = read_clips(clips, readers) if clips else ([], [])
         _train([*taught, *known], plan, folder, source)
         if unknown:
             source["held_out_clips"] = _judge_clips(unknown, folder)
-        held = [_refined(one, predictor.threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
+        held = [_refined(one, threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
         scores = _learn_numbers(held, THRESHOLD, plan, folder / event_model.IN_SEQUENCE_FILE.name, source)
     print(f"events: F1 {scores['f1']:.4f} within {scores['tolerance_ms']:g} ms on held-out videos", flush=True)
     print(f"events: {scores['n_matched']} of {scores['n_true']} flips, {scores['n_found']} found; written to {out}")
     return scores
+
+
+def _lesson(footage: Footage, threshold: float) -> Lesson:
+    states = states_of(footage.times_s, footage.truth)
+    return Lesson(footage.frames, log_odds(footage.probabilities, threshold), states, footage.other_odds)
 
 
 def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, file: Path, source: dict) -> dict:
@@ -185,18 +218,22 @@ def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) 
 
 
 def _judge_clips(clips: Sequence[Lesson], folder: Path) -> dict[str, float]:
-    """F1 of the frames of clips that taught nothing, by single frames alone and in sequence."""
+    """F1 of the frames of clips that taught nothing, by single frames alone and in sequence, of both readers."""
     model = load_temporal(folder)
     targets = np.concatenate([clip.states for clip in clips])
-    alone = np.concatenate([clip.log_odds for clip in clips]) >= 0
-    refined = []
+    said, refined = ([], []), ([], [])  # of the main one, and of the other
     for clip in clips:
         times = np.arange(len(clip.states)) * STEP_S
         features = FrameEncoder(model).push(clip.frames, times)
-        refined.append(refine(features, 1 / (1 + np.exp(-clip.log_odds)), times, 0.5, model))
-    together = np.concatenate(refined) >= THRESHOLD
-    told = {"n": len(targets), "f1_alone": _f1(targets, alone), "f1_in_sequence": _f1(targets, together)}
+        for number, odds in enumerate((clip.log_odds, clip.other_odds)):
+            said[number].append(odds)
+            refined[number].append(refine(features, 1 / (1 + np.exp(-odds)), times, 0.5, model))
+    told = {"n": len(targets)}
+    for number, name in enumerate(("f1", "other_f1")):
+        told[f"{name}_alone"] = _f1(targets, np.concatenate(said[number]) >= 0)
+        told[f"{name}_in_sequence"] = _f1(targets, np.concatenate(refined[number]) >= THRESHOLD)
     print("events: F1 of {n} frames of held-out clips {f1_in_sequence:.4f}, alone {f1_alone:.4f}".format(**told))
+    print("events: read by cnn {other_f1_in_sequence:.4f}, alone {other_f1_alone:.4f}".format(**told))
     return told
 
 
@@ -210,7 +247,7 @@ def _refined(footage: Footage, threshold: float, folder: Path) -> Recording:
     return Recording(refine(features, footage.probabilities, times, threshold, model), times, footage.truth)
 
 
-def read_footage(file: Path, predictor: Predictor) -> Footage:
+def read_footage(file: Path, readers: Readers) -> Footage:
     """What is learnt from a video; it is kept beside the video for the next attempt.
 
     Raises:
@@ -221,55 +258,59 @@ def read_footage(file: Path, predictor: Predictor) -> Footage:
         truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
     except ValueError as error:
         raise DataError(f"{told} is not JSON: {error}", "see docs/synthetic.md for what it holds.") from None
-    kept, digest = file.with_suffix(f".{predictor.version}.npz"), sha256_of(file)
+    kept, digest = file.with_suffix(f".{readers.name}.npz"), sha256_of(file)
     if kept.exists():
         with np.load(kept, allow_pickle=False) as arrays:
-            if str(arrays["video"]) == digest and "frames" in arrays:
-                return Footage(arrays["times_s"], arrays["probabilities"], arrays["frames"], truth)
-    times, probabilities, small = [], [], []
-    frames = iter_video(file, predictor.width, predictor.height)
+            if str(arrays["video"]) == digest:
+                return Footage(**{name: arrays[name] for name in arrays if name != "video"}, truth=truth)
+    times, said, small = [], [], []
+    frames = iter_video(file, readers.main.width, readers.main.height)
     while batch := list(islice(frames, BATCH)):
         pixels = np.stack([rgb for _, _, rgb in batch])
         times += [time_s for _, time_s, _ in batch]
-        probabilities.append(predictor.predict(pixels))
+        said.append(readers.read(pixels))
         small.append(small_frames(pixels))
-    footage = Footage(np.array(times), np.concatenate(probabilities), np.concatenate(small), truth)
-    arrays = {"times_s": footage.times_s, "probabilities": footage.probabilities, "frames": footage.frames}
+    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
+    arrays = {"times_s": np.array(times), "probabilities": probabilities, "other_odds": other_odds}
+    arrays["frames"] = np.concatenate(small)
     _keep(kept, arrays | {"video": np.array(digest)})
-    return footage
+    return Footage(**arrays, truth=truth)
 
 
-def read_clips(folder: Path, predictor: Predictor) -> tuple[list[Lesson], list[Lesson]]:
+def read_clips(folder: Path, readers: Readers) -> tuple[list[Lesson], list[Lesson]]:
     """The clips of an archive, and those of every fourth book apart; they are kept beside it for the next attempt.
 
     Raises:
         DataError: a frame cannot be read.
     """
-    kept = folder.with_suffix(f".{predictor.version}.npz")
+    kept = folder.with_suffix(f".{readers.name}.npz")
     if not kept.exists():
-        _read_archive(folder, predictor, kept)
+        _read_archive(folder, readers, kept)
     known, unknown = [], []
     with np.load(kept, allow_pickle=False) as arrays:
-        frames, odds, states, books = (arrays[name] for name in ("frames", "log_odds", "states", "books"))
+        columns = [arrays[name] for name in ("frames", "log_odds", "states", "other_odds")]
+        books = arrays["books"]
         for begin, end in arrays["spans"]:
             part = unknown if (books[begin] + 1) % HELD_EVERY == 0 else known
-            part.append(Lesson(frames[begin:end], odds[begin:end], states[begin:end]))
+            part.append(Lesson(*(column[begin:end] for column in columns)))
     return known, unknown
 
 
-def _read_archive(folder: Path, predictor: Predictor, kept: Path) -> None:
+def _read_archive(folder: Path, readers: Readers, kept: Path) -> None:
     files, book_of = list_frames(folder), read_books(folder)
     books = {name: number for number, name in enumerate(sorted(set(book_of.values())))}
-    probabilities, small = [], []
+    said, small = [], []
     frames = iter(track(files, description="events: read clips"))
     while batch := list(islice(frames, BATCH)):
-        pixels = np.stack([decode_image(folder / one.path, predictor.width, predictor.height) for one in batch])
-        probabilities.append(predictor.predict(pixels))
+        pixels = np.stack([decode_image(folder / one.path, readers.main.width, readers.main.height) for one in batch])
+        said.append(readers.read(pixels))
         small.append(small_frames(pixels))
+    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     first = [i for i, one in enumerate(files) if not i or files[i - 1].clip != one.clip]
     arrays = {
         "frames": np.concatenate(small),
-        "log_odds": log_odds(np.concatenate(probabilities), predictor.threshold),
+        "log_odds": log_odds(probabilities, readers.main.threshold),
+        "other_odds": other_odds,
         "states": np.array([one.label == LABELS[1] for one in files], int),
         "books": np.array([books[book_of[one.label, one.video]] for one in files]),
         "spans": np.column_stack([first, [*first[1:], len(files)]]),

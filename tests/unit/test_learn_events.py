@@ -6,7 +6,6 @@ import shutil
 import pytest
 import yaml
 
-from pageflip.day_zero import load_day_zero
 from pageflip.errors import ConfigError, DataError
 from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.frames import list_frames
@@ -47,7 +46,7 @@ def test_what_is_learnt_can_be_used(learnt):
 
 def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
     _, clips, _, _ = learnt
-    known, unknown = task.read_clips(clips, load_day_zero())
+    known, unknown = task.read_clips(clips, task.Readers.load())
     assert (len(known), len(unknown)) == (6, 2)
     assert {int(clip.states[0]) for clip in unknown} == {0, 1}
     assert all(len(set(clip.states)) == 1 for clip in known + unknown)
@@ -60,7 +59,7 @@ def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
     monkeypatch.setattr(task, "decode_image", None)
     assert task.draw_clips(plan, Ranges(), clips.parent, 1) == clips
     assert task.draw_videos(plan, Ranges(), videos.parent, 1) == videos
-    assert task.read_clips(clips, load_day_zero())
+    assert task.read_clips(clips, task.Readers.load())
 
 
 def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
@@ -89,5 +88,5 @@ def test_a_clip_that_cannot_be_read_is_named(learnt, tmp_path):
     broken = tmp_path / "clips" / list_frames(tmp_path / "clips")[0].path
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=broken.name):
-        task.read_clips(tmp_path / "clips", load_day_zero())
+        task.read_clips(tmp_path / "clips", task.Readers.load())
     assert not list(tmp_path.glob("*.npz"))

@@ -172,6 +172,21 @@ def test_clips_of_a_few_frames_teach_too(tmp_path):
             assert ((found >= 0.5) == (chance >= 0.5)).all()
 
 
+def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
+    """Only the weaker model's log-odds tell: those of the other one say the contrary."""
+    rng = np.random.default_rng(2)
+    frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
+    odds = [np.full(3, 6.0 * state - 3) for state in (0, 1)]
+    lessons = [Lesson(frames, odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
+    for share, right in ((1.0, True), (0.0, False)):
+        plan = shortened(steps=40, window=16, short_share=1, other_share=share)
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        write_temporal(train_temporal(lessons, plan, 3, lambda *_: None), folder, {})
+        found = in_sequence(frames, np.full(3, 0.95), np.arange(3) * STEP_S, load_temporal(folder))
+        assert ((found >= 0.5) == right).all()
+
+
 def shortened(**changes):
     """A training of seconds, that finds one thing only."""
     return PLAN.model_copy(update={"width": 64, "odds_shift": 0.0, "dropout": 0.0} | changes)
