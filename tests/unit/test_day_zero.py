@@ -11,11 +11,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from pageflip import day_zero
+from pageflip import day_zero, networks
+from pageflip.calibration import calibrated
 from pageflip.errors import ConfigError, DataError
 from pageflip.files import sha256_of
+from pageflip.pack import open_pack
 from pageflip.params import Params, Shares, load_params
+from pageflip.pixels import resize_frame
 from pageflip.synthetic.ranges import Ranges, load_synthesize
+from tasks import compact_day_zero
 from tasks import day_zero as task
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +80,7 @@ def test_model_weights_and_card_are_written_and_agree(made):
 
 def test_the_card_says_what_the_model_was_made_from(made, params_file):
     _, _, card = made
-    assert (card["command"], card["seed"]) == ("python -m tasks.day_zero", 7)
+    assert (card["command"], card["seed"]) == ("python -m tasks.day_zero", 20000)
     assert card["params"] == json.loads(tiny(params_file).day_zero.model_dump_json(exclude={"compact"}))
     assert card["data"]["parts"] == {
         "train": {"books": 4, "clips": 8, "frames": 16, "flips": 8},
@@ -251,10 +255,24 @@ def test_the_compact_network_gets_weights_and_a_card_beside_day_zero(compact, ma
     _, out, card = compact
     assert day_zero.read_compact_card(out) == card
     assert sha256_of(day_zero.compact_weights(out)) == card["weights_sha256"]
-    assert (card["network"], card["seed"], card["command"]) == ("cnn", 7, "python -m tasks.day_zero --network cnn")
+    assert (card["network"], card["seed"], card["command"]) == ("cnn", 20000, "python -m tasks.day_zero --network cnn")
     assert card["teacher"]["sha256"] == made[2]["weights_sha256"]
     assert card["test"]["n"] == card["val"]["n"] == 4
     assert day_zero.read_card(out) == day_zero.read_card(made[1])
+
+
+def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
+    _, out, card = compact
+    pack, _ = open_pack(packed[1])
+    network = networks.build_network("cnn", card["params"]["network"])
+    networks.load_cnn_weights(network, day_zero.compact_weights(out))
+    predictor = compact_day_zero.load(out)
+    frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
+    expected = calibrated(networks.predict_logits(network, frames, np.arange(3)), 1.0)
+
+    assert predictor.version == f"cnn-{card['weights_sha256'][:12]}"
+    assert predictor.threshold == card["threshold"]
+    assert predictor.predict(frames) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_compact_network(compact, params_file, tmp_path):
