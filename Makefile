@@ -66,7 +66,7 @@ day-zero: $(VENV)/.ready ## draw, train and judge pageflip/weights anew: the mod
 	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/day-zero.txt
 	@python -m tasks.day_zero
 
-events: $(VENV)/.ready ## draw videos and learn pageflip/learnt/events.json from them: once day-zero is made anew
+events: $(VENV)/.ready ## draw videos and learn pageflip/learnt/events.json from them: once day-zero and its cnn are made anew
 	@python -m tasks.learn_events
 
 lock: ## resolve the lock files anew (needs uv: pip install uv)

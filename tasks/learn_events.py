@@ -1,6 +1,6 @@
 """Learn how flips follow each other and look in time: write what stands in pageflip/learnt.
 
-    make events                                      # draws the videos first; again after day-zero is made anew
+    make events                                      # draws videos and clips first; again after both readers
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
     temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.temporal)
@@ -64,9 +64,16 @@ class Readers:
         """day-zero, and the compact network.
 
         Raises:
-            DataError: one is missing, or not as its card says.
+            DataError: one is missing, or not as its card says, or they take frames of different sizes.
         """
-        return cls(day_zero.load_day_zero(), compact_day_zero.load())
+        main, other = day_zero.load_day_zero(), compact_day_zero.load()
+        if (main.width, main.height) != (other.width, other.height):
+            raise DataError(
+                f"day-zero takes frames of {main.width}x{main.height}, its compact network of "
+                f"{other.width}x{other.height}",
+                f"make that anew: `{compact_day_zero.COMMAND}`.",
+            )
+        return cls(main, other)
 
     @property
     def name(self) -> str:

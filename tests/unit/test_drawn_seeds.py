@@ -73,3 +73,4 @@ def test_the_committed_models_were_made_with_the_parameters_that_stand_there(par
     assert DayZero.model_validate(card["params"]) == params.day_zero.model_copy(update={"compact": None})
     assert events["params"] == params.events.model_dump(mode="json")
     assert events["model"] == day_zero.version_of(card)
+    assert events["other_model"] == f"cnn-{day_zero.read_compact_card()['weights_sha256'][: day_zero.DIGITS]}"

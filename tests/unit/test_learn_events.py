@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -50,6 +51,13 @@ def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
     assert (len(known), len(unknown)) == (6, 2)
     assert {int(clip.states[0]) for clip in unknown} == {0, 1}
     assert all(len(set(clip.states)) == 1 for clip in known + unknown)
+
+
+def test_a_compact_network_of_another_size_than_day_zero_is_refused(monkeypatch):
+    other = replace(task.compact_day_zero.load(), width=54)
+    monkeypatch.setattr(task.compact_day_zero, "load", lambda: other)
+    with pytest.raises(DataError, match=r"frames of 108x192, its compact network of 54x192(.*\n.*)--network cnn"):
+        task.Readers.load()
 
 
 def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
