@@ -1,6 +1,6 @@
 """Learn how flips follow each other and look in time: write what stands in pageflip/learnt.
 
-    make events                                      # draws videos and clips first; again after both readers
+    make events                                      # draws first; to be run again once day-zero or cnn is made anew
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
     temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.temporal)
