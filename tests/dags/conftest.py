@@ -5,12 +5,11 @@ import os
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from json_server import json_server
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
@@ -53,20 +52,12 @@ def webhook() -> Iterator[tuple[str, list[dict]]]:
     """A web server that keeps what is posted to it: its address, and the list."""
     posted: list[dict] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
+    def answer(method: str, path: str, given: Any) -> tuple[int, None]:
+        posted.append(given)
+        return 204, None
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", posted
-    server.shutdown()
-    server.server_close()
+    with json_server(answer) as address:
+        yield f"{address}/hook", posted
 
 
 @pytest.fixture

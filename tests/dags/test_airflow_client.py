@@ -1,11 +1,11 @@
 """The client against a small HTTP server that answers as Airflow does when an answer is lost."""
 
-import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from json_server import json_server
 
 from pageflip import airflow_client
 from pageflip.airflow_client import AirflowClient
@@ -19,38 +19,18 @@ RUNS = "/api/v2/dags/retrain/dagRuns"
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answers], AirflowClient]]:
     """A client of a server that gives these answers in turn, the last one again and again."""
     monkeypatch.setattr(airflow_client.time, "sleep", lambda seconds: None)
-    servers = []
+    with ExitStack() as stack:
 
-    def start(answers: Answers) -> AirflowClient:
-        answers = {("POST", "/auth/token"): [(201, {"access_token": "x"})], **answers}
+        def start(answers: Answers) -> AirflowClient:
+            answers = {("POST", "/auth/token"): [(201, {"access_token": "x"})], **answers}
 
-        class Handler(BaseHTTPRequestHandler):
-            def handle(self) -> None:
-                self.do_GET = self.do_POST = self.do_PUT = self.answer
-                super().handle()
+            def answer(method: str, path: str, given: Any) -> tuple[int, dict]:
+                left = answers[method, path.split("?")[0]]
+                return left.pop(0) if len(left) > 1 else left[0]
 
-            def answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                left = answers[self.command, self.path.split("?")[0]]
-                status, content = left.pop(0) if len(left) > 1 else left[0]
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+            return AirflowClient(stack.enter_context(json_server(answer)), "admin", "password")
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return AirflowClient(f"http://127.0.0.1:{server.server_port}", "admin", "password")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def test_a_run_made_by_a_try_whose_answer_was_lost_is_ours(serve):

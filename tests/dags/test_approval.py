@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from json_server import json_server
 
 DECISIONS = """
 import json
@@ -90,28 +89,17 @@ def mlflow() -> Iterator[tuple[str, dict[str, dict]]]:
     """The address of a server that answers as MLflow does, and the model versions by alias that it knows."""
     aliases: dict[str, dict] = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            given = {key: values[0] for key, values in parse_qs(url.query).items()}
-            if url.path.endswith("/registered-models/alias") and given["name"] == "pageflip":
-                found = {"model_version": aliases[given["alias"]]} if given["alias"] in aliases else None
-            else:
-                found = {"run": {"info": {"experiment_id": "7", "run_id": given["run_id"]}}}
-            body = json.dumps(found or {"error_code": "INVALID_PARAMETER_VALUE"}).encode()
-            self.send_response(200 if found else 400)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(method: str, path: str, given: None) -> tuple[int, dict]:
+        url = urlsplit(path)
+        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if not url.path.endswith("/registered-models/alias"):
+            return 200, {"run": {"info": {"experiment_id": "7", "run_id": asked["run_id"]}}}
+        if asked["name"] != "pageflip" or asked["alias"] not in aliases:
+            return 400, {"error_code": "INVALID_PARAMETER_VALUE"}
+        return 200, {"model_version": aliases[asked["alias"]]}
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", aliases
-    server.shutdown()
-    server.server_close()
+    with json_server(answer) as address:
+        yield address, aliases
 
 
 def test_promote_acts_only_on_a_persons_approval_that_still_stands(in_airflow):

@@ -1,10 +1,7 @@
 """From a task of Airflow to its MLflow run, asked of a small server that answers as MLflow does."""
 
-import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-
 import pytest
+from json_server import json_server
 
 LINK = """
 import json
@@ -20,29 +17,14 @@ def mlflow():
     """Its address, the runs that it finds, and what it was asked."""
     runs, asked = [], []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.answer({"experiment": {"experiment_id": "7"}} if "experiment_name=pageflip" in self.path else {})
+    def answer(method, path, given):
+        if method == "GET":
+            return 200, {"experiment": {"experiment_id": "7"}} if "experiment_name=pageflip" in path else {}
+        asked.append(given)
+        return 200, {"runs": runs} if runs else {}
 
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.answer({"runs": runs} if runs else {})
-
-        def answer(self, content: dict) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", runs, asked
-    server.shutdown()
-    server.server_close()
+    with json_server(answer) as address:
+        yield address, runs, asked
 
 
 def test_the_link_leads_to_the_run_that_carries_the_tasks_tag(in_airflow, mlflow):
