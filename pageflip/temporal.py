@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 LEARNT = Path(__file__).with_name("learnt")
 ENCODER_FILE, HEAD_FILE = "temporal-encoder.onnx", "temporal-head.onnx"
-WIDTH, HEIGHT = 54, 96  # pixels of the frames that the network reads
+WIDTH, HEIGHT = 108, 192  # pixels of the frames that the network reads, as planes
+LUMA_PLANES, PLANES, PLANE_SHAPE = 4, 6, (HEIGHT // 2, WIDTH // 2)
 STEP_S = 1 / 30
 DENSE = 0.7  # frames closer than this share of STEP_S are thinned out
 ODDS_SCALE = SURE / 2
@@ -67,10 +68,31 @@ def load_temporal(folder: Path = LEARNT) -> TemporalModel:
         raise DataError(f"{folder / HEAD_FILE} has no metadata of pageflip", remedy) from None
 
 
-def small_frames(frames: np.ndarray) -> np.ndarray:
-    """uint8 [N, height, width, 3] of any size -> uint8 [N, HEIGHT, WIDTH, 3], as the network reads them."""
-    small = [resize_frame(frame, WIDTH, HEIGHT) for frame in frames]
-    return np.stack(small) if small else np.empty((0, HEIGHT, WIDTH, 3), np.uint8)
+def planes_of(frames: np.ndarray) -> np.ndarray:
+    """What the network reads of frames: luma of every pixel, colours of four together (4:2:0, as cameras store them).
+
+    A sheet that stands on its edge is a thin line, so the luma must be fine; it is stored as the planes of each four
+    neighbours, which makes all planes alike in size.
+
+    Args:
+        frames: RGB of any size, uint8 [N, height, width, 3].
+
+    Returns:
+        uint8 [N, PLANES, HEIGHT / 2, WIDTH / 2]: LUMA_PLANES of Y, then Cr and Cb (ITU-R BT.601, full range).
+    """
+    import cv2
+
+    rows, columns = PLANE_SHAPE
+    planes = np.empty((len(frames), PLANES, rows, columns), np.uint8)
+    for frame, into in zip(frames, planes, strict=True):
+        if frame.shape[:2] != (HEIGHT, WIDTH):
+            frame = resize_frame(frame, WIDTH, HEIGHT)
+        picture = cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb)
+        luma = picture[..., 0].reshape(rows, 2, columns, 2).transpose(1, 3, 0, 2)
+        into[:LUMA_PLANES] = luma.reshape(LUMA_PLANES, rows, columns)
+        coarse = cv2.resize(picture[..., 1:], (columns, rows), interpolation=cv2.INTER_AREA)
+        into[LUMA_PLANES:] = coarse.transpose(2, 0, 1)
+    return planes
 
 
 class FrameEncoder:
@@ -78,7 +100,7 @@ class FrameEncoder:
 
     def __init__(self, model: TemporalModel | None = None) -> None:
         self._model = model or load_temporal()
-        self._past: deque[tuple[float, np.ndarray]] = deque()  # frames of the last STEP_S
+        self._past: deque[tuple[float, np.ndarray]] = deque()  # planes of the last STEP_S
 
     def push(self, frames: np.ndarray, times_s: np.ndarray) -> np.ndarray:
         """The vectors, float32 [N, features], of the next frames.
@@ -87,18 +109,21 @@ class FrameEncoder:
             frames: uint8 [N, height, width, 3] RGB.
             times_s: ascending, float [N].
         """
-        small = small_frames(frames)
-        if not len(small):
-            return np.empty((0, self._model.features), np.float32)
-        before = np.stack([self._before(frame, time) for frame, time in zip(small, times_s.tolist(), strict=True)])
-        return self._model.encoder.run(None, {"frames": small, "before": before})[0]
+        return self.push_planes(planes_of(frames), times_s)
 
-    def _before(self, frame: np.ndarray, time_s: float) -> np.ndarray:
-        """The frame about STEP_S before this one: the last one, unless the recording has more frames a second."""
+    def push_planes(self, planes: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+        """The same for frames whose planes are known, uint8 [N, PLANES, HEIGHT / 2, WIDTH / 2]."""
+        if not len(planes):
+            return np.empty((0, self._model.features), np.float32)
+        before = np.stack([self._before(one, time) for one, time in zip(planes, times_s.tolist(), strict=True)])
+        return self._model.encoder.run(None, {"planes": planes, "before": before})[0]
+
+    def _before(self, planes: np.ndarray, time_s: float) -> np.ndarray:
+        """Those of about STEP_S before these: the last ones, unless the recording has more frames a second."""
         while len(self._past) > 1 and self._past[1][0] <= time_s - DENSE * STEP_S:
             self._past.popleft()
-        before = self._past[0][1] if self._past else frame
-        self._past.append((time_s, frame))
+        before = self._past[0][1] if self._past else planes
+        self._past.append((time_s, planes))
         return before
 
 

@@ -13,17 +13,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torchvision.transforms import v2
+from torch.nn.functional import (
+    affine_grid,
+    binary_cross_entropy_with_logits,
+    grid_sample,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 
 from pageflip.errors import DataError
 from pageflip.export import write_part
 from pageflip.params import TemporalTraining
-from pageflip.temporal import ENCODER_FILE, HEAD_FILE, HEIGHT, WIDTH
+from pageflip.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES
 from pageflip.temporal_network import TemporalNetwork, TemporalShape
 
 WARM_UP_SHARE = 0.1
 GAMMA = 0.3  # of its logarithm
+NOISE = 0.03  # largest deviation of the sensor's noise
+MOVED_SHARE = 0.5  # of the windows; moving one costs most of what making it does
 LARGEST_GRADIENT = 5.0
 TOLD_EVERY = 50  # steps
 MOST_WINDOWS = 64  # of a batch: each is changed on its own, which takes its time
@@ -34,13 +41,13 @@ class Lesson:
     """A recording to learn from.
 
     Attributes:
-        frames: small, uint8 [N, HEIGHT, WIDTH, 3].
+        planes: of its frames, as `pageflip.temporal.planes_of` makes them, uint8 [N, PLANES, h, w].
         log_odds: what a model of single frames says of each, float [N].
         states: int [N], 1 for flip.
         other_odds: what a weaker model says of each, float [N], where one was asked.
     """
 
-    frames: np.ndarray
+    planes: np.ndarray
     log_odds: np.ndarray
     states: np.ndarray
     other_odds: np.ndarray | None = None
@@ -64,14 +71,15 @@ def train_temporal(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TemporalNetwork(TemporalShape(width=plan.width, dropout=plan.dropout)).train()
+        network.encoder.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
         optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=WARM_UP_SHARE
         )
         losses = []
         for step in range(1, plan.steps + 1):
-            frames, odds, states = _batch(lessons, plan, rng)
-            loss = binary_cross_entropy_with_logits(network(frames, odds), states)
+            planes, odds, states = _batch(lessons, plan, rng)
+            loss = binary_cross_entropy_with_logits(network(planes, odds), states)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
@@ -85,7 +93,7 @@ def train_temporal(
 
 
 def _batch(lessons: Sequence[Lesson], plan: TemporalTraining, rng: np.random.Generator) -> tuple[Tensor, ...]:
-    """Frames float32 [B, N + 1, 3, HEIGHT, WIDTH] in 0..1, log-odds and states [B, N].
+    """Planes float32 [B, N + 1, PLANES, h, w] of 0..1, log-odds and states [B, N].
 
     A share of the batches holds short recordings, and more of them: a clip has no neighbours beyond its few frames, and
     is not to be read like the middle of a video.
@@ -98,15 +106,14 @@ def _batch(lessons: Sequence[Lesson], plan: TemporalTraining, rng: np.random.Gen
     count = max(plan.windows, min(plan.windows * plan.window // length, MOST_WINDOWS))
     chosen = rng.choice(len(eligible), count, p=weights / weights.sum())
     windows = [_window(eligible[number], length, plan, rng) for number in chosen]
-    change = _changes(plan)
-    frames = torch.stack([_in_other_light(change(frames)) for frames, _, _ in windows])
+    planes = torch.stack([_changed(planes, plan, rng) for planes, _, _ in windows])
     odds, states = (torch.from_numpy(np.stack(values)).float() for values in list(zip(*windows, strict=True))[1:])
-    return frames, odds[:, 1:], states[:, 1:]
+    return planes, odds[:, 1:], states[:, 1:]
 
 
 def _window(
     lesson: Lesson, length: int, plan: TemporalTraining, rng: np.random.Generator
-) -> tuple[Tensor, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`length` frames and the one before them, at another speed, in one of both directions.
 
     A short one is a recording of its own as often as not: the frame before its first is that frame itself.
@@ -119,52 +126,63 @@ def _window(
         rows = rows[::-1].copy()
     if count <= length or (length < plan.window and rng.random() < 0.5):
         rows[0] = rows[1]
-    frames = torch.from_numpy(np.ascontiguousarray(lesson.frames[rows].transpose(0, 3, 1, 2))).float() / 255
     other = lesson.other_odds is not None and rng.random() < plan.other_share
     said = lesson.other_odds if other else lesson.log_odds
     odds = said[rows] * math.exp(rng.normal(0, plan.odds_stretch)) + rng.normal(0, plan.odds_shift)
-    return frames, odds, lesson.states[rows]
+    return lesson.planes[rows], odds, lesson.states[rows]
 
 
-def _changes(plan: TemporalTraining) -> v2.Transform:
-    """What changes all frames of a window alike."""
-    turn, shift, zoom = plan.rotate, (plan.shift, plan.shift), (1 - plan.zoom, 1 + plan.zoom)
-    return v2.Compose(
-        [
-            v2.RandomHorizontalFlip(),
-            v2.RandomAffine(turn, translate=shift, scale=zoom, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.ColorJitter(plan.light, plan.light, plan.light),
-        ]
-    )
+def _changed(planes: np.ndarray, plan: TemporalTraining, rng: np.random.Generator) -> Tensor:
+    """A window in another light and place, and mirrored by halves: uint8 [N, PLANES, h, w] -> float32, of 0..1."""
+    bright, contrast, colourful = 1 + plan.light * rng.uniform(-1, 1, 3)
+    levels = (np.arange(256) / 255) ** math.exp(rng.uniform(-GAMMA, GAMMA))
+    levels = np.clip(contrast * (bright * levels - 0.5) + 0.5, 0, 1)
+    differences = bright * contrast * colourful * (np.arange(256) / 255 - 0.5)
+    luma = torch.from_numpy(levels.astype(np.float32)[planes[:, :LUMA_PLANES]])
+    parts = [pixel_shuffle(luma, 2), torch.from_numpy(differences.astype(np.float32)[planes[:, LUMA_PLANES:]])]
+    if rng.random() < 0.5:
+        parts = [part.flip(3) for part in parts]
+    if rng.random() < MOVED_SHARE:
+        where = _elsewhere(plan, rng)
+        parts = [_sampled(part, where) for part in parts]
+    luma, differences = parts
+    luma += NOISE * rng.random() * torch.randn_like(luma)
+    return torch.cat([pixel_unshuffle(luma, 2), differences + 0.5], dim=1)
 
 
-def _in_other_light(frames: Tensor) -> Tensor:
-    """Another gamma, and sensor noise of one level through the window; float32 [N, 3, HEIGHT, WIDTH] in 0..1."""
-    gamma = math.exp(float(torch.empty(()).uniform_(-GAMMA, GAMMA)))
-    level = 0.03 * float(torch.rand(()))
-    return frames.clamp(1e-4, 1).pow(gamma) + level * torch.randn_like(frames)
+def _elsewhere(plan: TemporalTraining, rng: np.random.Generator) -> Tensor:
+    """A turn, zoom and shift, as `affine_grid` takes them: float32 [1, 2, 3]."""
+    turn, zoom = math.radians(rng.uniform(-plan.rotate, plan.rotate)), 1 / (1 + plan.zoom * rng.uniform(-1, 1))
+    across, down = 2 * plan.shift * rng.uniform(-1, 1, 2)
+    cos, sin, ratio = zoom * math.cos(turn), zoom * math.sin(turn), PLANE_SHAPE[0] / PLANE_SHAPE[1]
+    return torch.tensor([[[cos, -sin * ratio, across], [sin / ratio, cos, down]]], dtype=torch.float32)
 
 
-class _OfPixels(nn.Module):
-    """The encoder, for frames and those before them as uint8 [N, HEIGHT, WIDTH, 3]."""
+def _sampled(values: Tensor, where: Tensor) -> Tensor:
+    grid = affine_grid(where, [1, *values.shape[1:]], align_corners=False).expand(len(values), -1, -1, -1)
+    return grid_sample(values, grid, align_corners=False)
+
+
+class _OfBytes(nn.Module):
+    """The encoder, for planes of frames and of those before them as uint8 [N, PLANES, h, w]."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, frames: Tensor, before: Tensor) -> Tensor:
-        return self.encoder(*(pixels.permute(0, 3, 1, 2).float() / 255 for pixels in (frames, before)))
+    def forward(self, planes: Tensor, before: Tensor) -> Tensor:
+        return self.encoder(planes.float() / 255, before.float() / 255)
 
 
 def write_temporal(network: TemporalNetwork, folder: Path, facts: dict[str, str]) -> None:
     """Write both parts of the network as ONNX into `folder`; `facts` are told to people in the files' metadata."""
     shape = network.shape
     metadata = {"features": str(shape.features), "reach": str(shape.reach), **facts}
-    pixels = torch.zeros((2, HEIGHT, WIDTH, 3), dtype=torch.uint8)
+    planes = torch.zeros((2, PLANES, *PLANE_SHAPE), dtype=torch.uint8)
     many, as_many = {0: torch.export.Dim("frames_in_batch", min=1)}, {0: torch.export.Dim.DYNAMIC}
     # not the same tensor twice: the exporter would take both inputs for one
-    given = {"frames": (pixels, many), "before": (pixels.clone(), as_many)}
-    write_part(_OfPixels(network.encoder), folder / ENCODER_FILE, given, "vectors", metadata)
+    given = {"planes": (planes, many), "before": (planes.clone(), as_many)}
+    write_part(_OfBytes(network.encoder), folder / ENCODER_FILE, given, "vectors", metadata)
     length = 2 * shape.reach
     long, as_long = {1: torch.export.Dim("frames_in_sequence", min=1)}, {1: torch.export.Dim.DYNAMIC}
     given = {

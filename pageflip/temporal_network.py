@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from pageflip.temporal import ODDS_SCALE
+from pageflip.temporal import LUMA_PLANES, ODDS_SCALE, PLANES
 
 LEAST_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 MOTION_GAIN = 4.0  # differences between frames are small beside the frames
@@ -23,7 +23,7 @@ MOTION_GAIN = 4.0  # differences between frames are small beside the frames
 class TemporalShape:
     """How large the network is: channels of the encoder's four stages, width and dilations of the convolutions."""
 
-    channels: tuple[int, ...] = (16, 32, 48, 64)
+    channels: tuple[int, ...] = (32, 48, 64, 96)
     width: int = 64
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     dropout: float = 0.2
@@ -40,28 +40,28 @@ class TemporalShape:
 
 
 class Encoder(nn.Module):
-    """Frames and those before them -> vectors.
+    """Planes of frames and of those before them -> vectors.
 
-    Each frame is standardised as a whole, and the mean change from the frame before is taken out: exposure, white
-    balance and their drift say nothing about a sheet.
+    Each plane loses its mean, and all are divided by the deviation of the luma: exposure, white balance and their drift
+    say nothing about a sheet.
     """
 
     def __init__(self, shape: TemporalShape) -> None:
         super().__init__()
-        widths = (7, *shape.channels)
+        widths = (2 * PLANES + 1, *shape.channels)
         strides = [2] * (len(shape.channels) - 1) + [1]
         self.stages = nn.Sequential(
             *(_stage(*pair, stride) for *pair, stride in zip(widths, widths[1:], strides, strict=False))
         )
 
-    def forward(self, frames: Tensor, before: Tensor) -> Tensor:
-        """float32 [N, 3, height, width] in 0..1 twice -> float32 [N, features]."""
-        mean = frames.mean(dim=(1, 2, 3), keepdim=True)
-        deviation = (frames - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + LEAST_DEVIATION
-        change = frames - before
-        change = MOTION_GAIN * (change - change.mean(dim=(1, 2, 3), keepdim=True)) / deviation
-        motion = change.mean(dim=1, keepdim=True).abs()
-        maps = self.stages(torch.cat([(frames - mean) / deviation, change, motion], dim=1))
+    def forward(self, planes: Tensor, before: Tensor) -> Tensor:
+        """float32 [N, PLANES, h, w] in 0..1 twice -> float32 [N, features]."""
+        still = planes - planes.mean(dim=(2, 3), keepdim=True)
+        deviation = still[:, :LUMA_PLANES].square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + LEAST_DEVIATION
+        change = planes - before
+        change = MOTION_GAIN * (change - change.mean(dim=(2, 3), keepdim=True)) / deviation
+        motion = change[:, :LUMA_PLANES].abs().mean(dim=1, keepdim=True)
+        maps = self.stages(torch.cat([still / deviation, change, motion], dim=1))
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
@@ -95,10 +95,10 @@ class TemporalNetwork(nn.Module):
         self.encoder = Encoder(shape)
         self.head = Head(shape)
 
-    def forward(self, frames: Tensor, log_odds: Tensor) -> Tensor:
-        """Logits [B, N] for frames float32 [B, N + 1, 3, height, width], the first only before, and log-odds [B, N]."""
-        count, length = frames.shape[0], frames.shape[1] - 1
-        features = self.encoder(frames[:, 1:].flatten(0, 1), frames[:, :-1].flatten(0, 1))
+    def forward(self, planes: Tensor, log_odds: Tensor) -> Tensor:
+        """Logits [B, N] for planes [B, N + 1, PLANES, h, w], the first only before, and log-odds [B, N]."""
+        count, length = planes.shape[0], planes.shape[1] - 1
+        features = self.encoder(planes[:, 1:].flatten(0, 1), planes[:, :-1].flatten(0, 1))
         return self.head(features.view(count, length, -1), log_odds)
 
 

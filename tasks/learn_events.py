@@ -17,7 +17,6 @@ from them, are kept in the work folder, named by all that they depend on.
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from pageflip.errors import ConfigError, DataError
 from pageflip.event_learning import Recording, learn_event_model, states_of
 from pageflip.event_metrics import Truth, read_truth
 from pageflip.event_model import log_odds
-from pageflip.files import folder_in_one_piece, sha256_of, temporary_folder, write_text
+from pageflip.files import folder_in_one_piece, sha256_of, write_text
 from pageflip.frames import LABELS, list_frames, read_books
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
@@ -42,7 +41,17 @@ from pageflip.pixels import decode_image
 from pageflip.progress import counting, track
 from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.temporal import LEARNT, STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal import (
+    LEARNT,
+    PLANE_SHAPE,
+    PLANES,
+    STEP_S,
+    THRESHOLD,
+    FrameEncoder,
+    load_temporal,
+    planes_of,
+    refine,
+)
 from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
 from tasks import compact_day_zero
 from tasks.day_zero import renderer_digest
@@ -87,12 +96,12 @@ class Readers:
 
 @dataclass(frozen=True)
 class Footage:
-    """A video's frames in short: small frames uint8 [N, height, width, 3], the rest but for the truth float [N]."""
+    """A video's frames in short: their planes uint8 [N, PLANES, h, w], the rest but for the truth float [N]."""
 
     times_s: np.ndarray
     probabilities: np.ndarray
     other_odds: np.ndarray
-    frames: np.ndarray
+    planes: np.ndarray
     truth: Truth
 
 
@@ -204,7 +213,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
 
 def _lesson(footage: Footage, threshold: float) -> Lesson:
     states = states_of(footage.times_s, footage.truth)
-    return Lesson(footage.frames, log_odds(footage.probabilities, threshold), states, footage.other_odds)
+    return Lesson(footage.planes, log_odds(footage.probabilities, threshold), states, footage.other_odds)
 
 
 def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, file: Path, source: dict) -> dict:
@@ -231,7 +240,7 @@ def _judge_clips(clips: Sequence[Lesson], folder: Path) -> dict[str, float]:
     said, refined = ([], []), ([], [])  # of the main one, and of the other
     for clip in clips:
         times = np.arange(len(clip.states)) * STEP_S
-        features = FrameEncoder(model).push(clip.frames, times)
+        features = FrameEncoder(model).push_planes(clip.planes, times)
         for number, odds in enumerate((clip.log_odds, clip.other_odds)):
             said[number].append(odds)
             refined[number].append(refine(features, 1 / (1 + np.exp(-odds)), times, 0.5, model))
@@ -250,7 +259,7 @@ def _f1(targets: np.ndarray, called: np.ndarray) -> float:
 
 def _refined(footage: Footage, threshold: float, folder: Path) -> Recording:
     model, times = load_temporal(folder), footage.times_s
-    features = FrameEncoder(model).push(footage.frames, times)
+    features = FrameEncoder(model).push_planes(footage.planes, times)
     return Recording(refine(features, footage.probabilities, times, threshold, model), times, footage.truth)
 
 
@@ -265,22 +274,23 @@ def read_footage(file: Path, readers: Readers) -> Footage:
         truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
     except ValueError as error:
         raise DataError(f"{told} is not JSON: {error}", "see docs/synthetic.md for what it holds.") from None
-    kept, digest = file.with_suffix(f".{readers.name}.npz"), sha256_of(file)
+    kept, digest = _kept(file, readers), sha256_of(file)
     if kept.exists():
-        with np.load(kept, allow_pickle=False) as arrays:
-            if str(arrays["video"]) == digest:
-                return Footage(**{name: arrays[name] for name in arrays if name != "video"}, truth=truth)
-    times, said, small = [], [], []
+        arrays = _load(kept)
+        if str(arrays.pop("video")) == digest:
+            return Footage(**arrays, truth=truth)
+    times, said, planes = [], [], []
     frames = iter_video(file, readers.main.width, readers.main.height)
     while batch := list(islice(frames, BATCH)):
         pixels = np.stack([rgb for _, _, rgb in batch])
         times += [time_s for _, time_s, _ in batch]
         said.append(readers.read(pixels))
-        small.append(small_frames(pixels))
+        planes.append(planes_of(pixels))
     probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     arrays = {"times_s": np.array(times), "probabilities": probabilities, "other_odds": other_odds}
-    arrays["frames"] = np.concatenate(small)
-    _keep(kept, arrays | {"video": np.array(digest)})
+    arrays["planes"] = np.concatenate(planes)
+    with folder_in_one_piece(kept) as folder:
+        _save(folder, arrays | {"video": np.array(digest)})
     return Footage(**arrays, truth=truth)
 
 
@@ -290,45 +300,61 @@ def read_clips(folder: Path, readers: Readers) -> tuple[list[Lesson], list[Lesso
     Raises:
         DataError: a frame cannot be read.
     """
-    kept = folder.with_suffix(f".{readers.name}.npz")
+    kept = _kept(folder, readers)
     if not kept.exists():
-        _read_archive(folder, readers, kept)
+        with folder_in_one_piece(kept) as place:
+            _read_archive(folder, readers, place)
     known, unknown = [], []
-    with np.load(kept, allow_pickle=False) as arrays:
-        columns = [arrays[name] for name in ("frames", "log_odds", "states", "other_odds")]
-        books = arrays["books"]
-        for begin, end in arrays["spans"]:
-            part = unknown if (books[begin] + 1) % HELD_EVERY == 0 else known
-            part.append(Lesson(*(column[begin:end] for column in columns)))
+    arrays = _load(kept)
+    columns = [arrays[name] for name in ("planes", "log_odds", "states", "other_odds")]
+    for begin, end in arrays["spans"]:
+        part = unknown if (arrays["books"][begin] + 1) % HELD_EVERY == 0 else known
+        part.append(Lesson(*(column[begin:end] for column in columns)))
     return known, unknown
 
 
-def _read_archive(folder: Path, readers: Readers, kept: Path) -> None:
+def _read_archive(folder: Path, readers: Readers, out: Path) -> None:
     files, book_of = list_frames(folder), read_books(folder)
     books = {name: number for number, name in enumerate(sorted(set(book_of.values())))}
-    said, small = [], []
+    said, done = [], 0
+    # on the disk from the start: the planes of 15,360 clips take 5 GB
+    planes = np.lib.format.open_memmap(out / "planes.npy", "w+", np.uint8, (len(files), PLANES, *PLANE_SHAPE))
     frames = iter(track(files, description="events: read clips"))
     while batch := list(islice(frames, BATCH)):
         pixels = np.stack([decode_image(folder / one.path, readers.main.width, readers.main.height) for one in batch])
         said.append(readers.read(pixels))
-        small.append(small_frames(pixels))
+        planes[done : done + len(batch)] = planes_of(pixels)
+        done += len(batch)
+    planes.flush()
     probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     first = [i for i, one in enumerate(files) if not i or files[i - 1].clip != one.clip]
     arrays = {
-        "frames": np.concatenate(small),
         "log_odds": log_odds(probabilities, readers.main.threshold),
         "other_odds": other_odds,
         "states": np.array([one.label == LABELS[1] for one in files], int),
         "books": np.array([books[book_of[one.label, one.video]] for one in files]),
         "spans": np.column_stack([first, [*first[1:], len(files)]]),
     }
-    _keep(kept, arrays)
+    _save(out, arrays)
 
 
-def _keep(kept: Path, arrays: dict[str, np.ndarray]) -> None:
-    with temporary_folder(kept.parent, ".footage.") as folder:
-        np.savez_compressed(folder / "new.npz", **arrays)
-        os.replace(folder / "new.npz", kept)
+def _kept(read: Path, readers: Readers) -> Path:
+    """The folder of what was read: named by what was read, by whom, and by the planes' size."""
+    rows, columns = PLANE_SHAPE
+    return read.with_suffix(f".{readers.name}.{PLANES}x{columns}x{rows}")
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+
+
+def _load(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of `_save`; planes are read from the disk as they are needed."""
+    return {
+        file.stem: np.load(file, mmap_mode="r" if file.stem == "planes" else None, allow_pickle=False)
+        for file in folder.glob("*.npy")
+    }
 
 
 if __name__ == "__main__":

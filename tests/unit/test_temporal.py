@@ -9,12 +9,25 @@ import numpy as np
 import pytest
 import torch
 
+from pageflip import temporal_learning
 from pageflip.errors import DataError
 from pageflip.event_model import log_odds
 from pageflip.params import load_params
 from pageflip.sequences import SequenceReader, SequenceStream
 from pageflip.synthetic import write_video
-from pageflip.temporal import ENCODER_FILE, HEIGHT, STEP_S, WIDTH, FrameEncoder, load_temporal, refine, small_frames
+from pageflip.temporal import (
+    ENCODER_FILE,
+    HEIGHT,
+    LUMA_PLANES,
+    PLANE_SHAPE,
+    PLANES,
+    STEP_S,
+    WIDTH,
+    FrameEncoder,
+    load_temporal,
+    planes_of,
+    refine,
+)
 from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
 from pageflip.temporal_network import TemporalNetwork, TemporalShape
 
@@ -39,7 +52,7 @@ def test_the_files_say_what_the_network_says(tmp_path):
     network = TemporalNetwork(TemporalShape(channels=(4, 8), width=8)).eval()
     write_temporal(network, tmp_path, {})
     frames, probabilities = pictures(), chances()
-    floats = torch.from_numpy(np.concatenate([frames[:1], frames])).permute(0, 3, 1, 2).float() / 255
+    floats = torch.from_numpy(planes_of(np.concatenate([frames[:1], frames]))).float() / 255
     odds = torch.from_numpy(log_odds(probabilities, 0.5)).float()
     with torch.inference_mode():
         expected = torch.sigmoid(network(floats[None], odds[None]))[0].numpy()
@@ -63,9 +76,28 @@ def test_a_recording_of_twice_as_many_frames_a_second_is_read_at_the_usual_rate(
     assert dense[::2] == pytest.approx(usual, abs=1e-4)
 
 
-def test_frames_of_any_size_are_read_small():
-    assert small_frames(np.zeros((3, 192, 108, 3), np.uint8)).shape == (3, HEIGHT, WIDTH, 3)
-    assert small_frames(np.zeros((0, 192, 108, 3), np.uint8)).shape == (0, HEIGHT, WIDTH, 3)
+def test_planes_of_frames_of_any_size_are_alike():
+    for height, width in ((192, 108), (192, 54), (720, 1280)):
+        assert planes_of(np.zeros((3, height, width, 3), np.uint8)).shape == (3, PLANES, *PLANE_SHAPE)
+    assert planes_of(np.zeros((0, 192, 108, 3), np.uint8)).shape == (0, PLANES, *PLANE_SHAPE)
+
+
+def test_planes_keep_every_pixels_luma_and_the_colours_of_each_four():
+    """By the formulas of ITU-R BT.601."""
+    frames = pictures(2)
+    planes = planes_of(frames)
+    red, green, blue = (frames[..., channel].astype(float) for channel in range(3))
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    for number in range(LUMA_PLANES):
+        assert planes[:, number] == pytest.approx(luma[:, number // 2 :: 2, number % 2 :: 2], abs=1)
+    for plane, difference in ((4, 0.713 * (red - luma)), (5, 0.564 * (blue - luma))):
+        of_four = difference.reshape(2, HEIGHT // 2, 2, WIDTH // 2, 2).mean(axis=(2, 4)) + 128
+        assert planes[:, plane] == pytest.approx(of_four, abs=2)
+
+
+def test_vectors_of_planes_are_those_of_their_frames():
+    frames, times = pictures(), np.arange(COUNT) * STEP_S
+    assert FrameEncoder().push_planes(planes_of(frames), times) == pytest.approx(FrameEncoder().push(frames, times))
 
 
 def test_a_recording_without_readable_frames_has_no_flips():
@@ -154,7 +186,8 @@ def test_training_finds_what_moves(tmp_path):
     write_temporal(network, tmp_path, {})
     unseen = moving_square(rng)
     count = len(unseen.states)
-    found = in_sequence(unseen.frames, np.full(count, 0.5), np.arange(count) * STEP_S, load_temporal(tmp_path))
+    model, times = load_temporal(tmp_path), np.arange(count) * STEP_S
+    found = refine(FrameEncoder(model).push_planes(unseen.planes, times), np.full(count, 0.5), times, 0.5, model)
     assert ((found >= 0.5) == unseen.states).mean() > 0.9
 
 
@@ -162,7 +195,7 @@ def test_clips_of_a_few_frames_teach_too(tmp_path):
     """Nothing moves, and each clip shows one state: only the log-odds tell."""
     rng = np.random.default_rng(1)
     frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
-    lessons = [Lesson(frames, np.full(3, 6.0 * state - 3), np.full(3, state)) for state in (0, 1)]
+    lessons = [Lesson(planes_of(frames), np.full(3, 6.0 * state - 3), np.full(3, state)) for state in (0, 1)]
     network = train_temporal(lessons, shortened(steps=40, window=16, short_share=1), 3, lambda *_: None)
     write_temporal(network, tmp_path, {})
     for count in (1, 3):
@@ -177,7 +210,7 @@ def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
     rng = np.random.default_rng(2)
     frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
     odds = [np.full(3, 6.0 * state - 3) for state in (0, 1)]
-    lessons = [Lesson(frames, odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
+    lessons = [Lesson(planes_of(frames), odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
     for share, right in ((1.0, True), (0.0, False)):
         plan = shortened(steps=40, window=16, short_share=1, other_share=share)
         folder = tmp_path / str(share)
@@ -197,8 +230,24 @@ def moving_square(rng):
     places = np.cumsum(states) % 40
     frames = rng.integers(40, 50, (len(states), HEIGHT, WIDTH, 3), np.uint8)
     for frame, place in zip(frames, places, strict=True):
-        frame[30:60, place : place + 14] = 220
-    return Lesson(frames, np.zeros(len(states)), states)
+        frame[60:120, 2 * place : 2 * place + 28] = 220
+    return Lesson(planes_of(frames), np.zeros(len(states)), states)
+
+
+@pytest.mark.parametrize("moved", [0.0, 1.0])
+def test_a_window_is_mirrored_as_its_frames_are(monkeypatch, moved):
+    """With all other changes at nothing, moving by nothing too."""
+    for name, value in (("GAMMA", 0.0), ("NOISE", 0.0), ("MOVED_SHARE", moved)):
+        monkeypatch.setattr(temporal_learning, name, value)
+    plan = PLAN.model_copy(update={"light": 0.0, "shift": 0.0, "zoom": 0.0, "rotate": 0.0})
+    frames, rng, seen = pictures(2), np.random.default_rng(1), set()
+    wanted = [planes_of(frames) / 255, planes_of(frames[:, :, ::-1]) / 255]
+    for _ in range(8):
+        found = temporal_learning._changed(planes_of(frames), plan, rng).numpy()
+        differences = [np.abs(found - planes).max() for planes in wanted]
+        assert min(differences) < 0.02
+        seen.add(int(np.argmin(differences)))
+    assert seen == {0, 1}
 
 
 def test_nothing_to_learn_from_is_refused():
