@@ -348,9 +348,10 @@ class TemporalTraining(_Section):
 
     Each of `steps` takes `windows` stretches of `window` frames, or, for a `short_share` of the steps, more of them and
     shorter, down to `shortest` frames: clips are recordings too. The changes: speed by up to exp(`speed`); mirrored and
-    backwards by halves; `light` (brightness, contrast, saturation) as a share; half of them moved, by `shift` and `zoom`
-    as shares and `rotate` in degrees; the log-odds stretched by exp of a normal number of deviation `odds_stretch`, and
-    shifted by `odds_shift`; for an `other_share` of the stretches they are those of the compact network.
+    backwards by halves; `light` (brightness, contrast, saturation) as a share; half of them moved, by `shift` and
+    `zoom` as shares and `rotate` in degrees; the log-odds stretched by exp of a normal number of deviation
+    `odds_stretch`, and shifted by `odds_shift`; for an `other_share` of the stretches they are those of the compact
+    network.
     """
 
     steps: Count
