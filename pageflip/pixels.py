@@ -109,11 +109,11 @@ def _open(source: bytes | Path, width: int, height: int) -> tuple[Image.Image, t
     name = "the picture" if isinstance(source, bytes) else str(source)
     remedy = "replace the file by a whole JPEG or PNG, or remove it."
     try:
-        image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG"))
-        size = image.size
-        turned = image.getexif().get(0x0112, 1) >= 5
-        image.draft("RGB", (height, width) if turned else (width, height))
-        image = ImageOps.exif_transpose(image).convert("RGB")
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG")) as picture:
+            size = picture.size
+            turned = picture.getexif().get(0x0112, 1) >= 5
+            picture.draft("RGB", (height, width) if turned else (width, height))
+            image = ImageOps.exif_transpose(picture).convert("RGB")
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a JPEG or PNG picture", remedy) from None
     except FileNotFoundError:

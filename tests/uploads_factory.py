@@ -13,10 +13,20 @@ from pageflip.uploads import Ledger
 DARK, BRIGHT = 40, 220  # no flip, and a flip, to a model that knows brightness
 
 
+def frame(grey: int, number: int, width: int = 54, height: int = 96) -> np.ndarray:
+    """A frame of one grey, uint8 [height, width, 3]; over a bright one go stripes, and its number says how far.
+
+    What is bright and stands still is no flip to those who read frames in sequence, whatever a model says.
+    """
+    stripes = 60 * ((np.arange(width) + 3 * number) // 9 % 2) - 30 if grey >= BRIGHT else np.zeros(width, int)
+    return np.broadcast_to((grey + stripes).clip(0, 255).astype(np.uint8)[:, None], (height, width, 3)).copy()
+
+
 def picture(path: Path, grey: int) -> Path:
-    """A picture of one grey; its folder is made."""
+    """A picture of one grey, numbered by its name; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (54, 96), (grey, grey, grey)).save(path)
+    number = int("0" + "".join(filter(str.isdigit, path.stem)))
+    Image.fromarray(frame(grey, number)).save(path)
     return path
 
 
@@ -25,9 +35,9 @@ def video(path: Path, greys: list[int], **options: str) -> Path:
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 96, "yuv420p", 1
-        for grey in greys:
-            frame = av.VideoFrame.from_ndarray(np.full((96, 64, 3), grey, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
+        for number, grey in enumerate(greys):
+            shown = av.VideoFrame.from_ndarray(frame(grey, number, 64), format="rgb24")
+            container.mux(stream.encode(shown))
         container.mux(stream.encode())
     return path
 

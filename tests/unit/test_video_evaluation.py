@@ -4,7 +4,6 @@ import json
 import re
 
 import av
-import numpy as np
 import pytest
 
 from pageflip.errors import ConfigError, DataError
@@ -12,6 +11,7 @@ from pageflip.inference import Predictor
 from pageflip.params import Stills
 from pageflip.video_evaluation import RESULT_FILE, evaluate_videos, list_videos, write_videos_report
 from report_factory import HOSTILE, Page
+from uploads_factory import frame
 
 FLIPS = [(30, 59), (105, 131)]
 FRAMES = 180
@@ -29,7 +29,7 @@ def film(path, flips=FLIPS, seen=FLIPS, frames=FRAMES):
         stream.width, stream.height, stream.pix_fmt = 54, 96, "yuv420p"
         for index in range(frames):
             grey = 220 if any(first <= index <= last for first, last in seen) else 40
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((96, 54, 3), grey, np.uint8), "rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(grey, index), "rgb24")))
         container.mux(stream.encode())
     events = [{"start_frame": first, "end_frame": last} for first, last in flips]
     edges = [-1, *(edge for flip in flips for edge in flip), frames]
