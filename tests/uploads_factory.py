@@ -25,7 +25,7 @@ def frame(grey: int, number: int, width: int = 54, height: int = 96) -> np.ndarr
 def picture(path: Path, grey: int) -> Path:
     """A picture of one grey, numbered by its name; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    number = int("0" + "".join(filter(str.isdigit, path.stem)))
+    number = int("0" + "".join(filter(str.isdecimal, path.stem)))
     Image.fromarray(frame(grey, number)).save(path)
     return path
 
