@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pageflip import scoring, storage
-from uploads_factory import score
+from uploads_factory import frame, score
 
 pytestmark = pytest.mark.usefixtures("s3_server")
 
@@ -27,9 +27,9 @@ class Brightness:
         return False
 
 
-def _picture(grey: int) -> bytes:
+def _picture(grey: int, number: int = 0) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (54, 96), (grey, grey, grey)).save(buffer, "JPEG")
+    Image.fromarray(frame(grey, number)).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -40,7 +40,8 @@ def _score(place: str, run: str) -> dict[str, scoring.Outcome]:
 def test_uploads_in_a_bucket_are_scored_once_and_bad_ones_kept_apart() -> None:
     place = f"s3://{os.environ['PAGEFLIP_TEST_BUCKET']}/test {uuid.uuid4().hex}"
     for number in range(30):
-        storage.write_bytes(storage.join(place, f"uploads/pages/f{number}.jpg"), _picture(230 if number > 14 else 20))
+        shown = _picture(230 if number > 14 else 20, number)
+        storage.write_bytes(storage.join(place, f"uploads/pages/f{number}.jpg"), shown)
     storage.write_bytes(storage.join(place, "uploads/one.jpg"), _picture(230))
     storage.write_bytes(storage.join(place, "uploads/bad.mp4"), b"no video")
     first = _score(place, "run-1")
