@@ -49,7 +49,7 @@ def measure() -> Result:
     with TemporaryDirectory(prefix="pageflip-bench-") as home:
         _parse(root, home)  # byte code, and the operating system's file cache
         runs = [_parse(root, home) for _ in range(ROUNDS)]
-    sources = [file.stat().st_size for file in (root / "dags").glob("*.py")]
+    sources = [file.stat().st_size for file in (root / "dags").rglob("*.py")]
     detail = {
         "bar": BAR,
         "machine": machine(),

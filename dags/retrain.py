@@ -25,12 +25,12 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
-from alerts import deadline, run_failed
-from approval import approval_hours, approval_task
-from dvc_graph import edges, read_stages
-from run_form import APPROVED_STAGE, FRAMES_ASSET, form
-from stage_operator import DEFAULT_ARGS, stage_task
-from task_command import project_root
+from pageflip_dags.alerts import deadline, run_failed
+from pageflip_dags.approval import approval_hours, approval_task
+from pageflip_dags.dvc_graph import edges, read_stages
+from pageflip_dags.run_form import APPROVED_STAGE, FRAMES_ASSET, form
+from pageflip_dags.stage_operator import DEFAULT_ARGS, stage_task
+from pageflip_dags.task_command import project_root
 
 WORKING_HOURS = 24  # of a run, beside the time that it may wait for a person
 

@@ -18,9 +18,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, task
 
-from alerts import run_failed
-from stage_operator import DEFAULT_ARGS, mapped_task, verb_task
-from task_command import project_root, run_key
+from pageflip_dags.alerts import run_failed
+from pageflip_dags.stage_operator import DEFAULT_ARGS, mapped_task, verb_task
+from pageflip_dags.task_command import project_root, run_key
 
 SCHEDULE = os.environ.get("PAGEFLIP_SCORE_SCHEDULE") or "*/15 * * * *"
 VERB = "tasks.score_uploads"

@@ -11,8 +11,8 @@ DECISIONS = """
 import json
 from types import SimpleNamespace
 from airflow.sdk.exceptions import AirflowSkipException
-from run_form import approved_by
-from task_command import orchestrator_environment
+from pageflip_dags.run_form import approved_by
+from pageflip_dags.task_command import orchestrator_environment
 found = []
 for form, made in json.loads('''%s'''):
     asked = []
@@ -67,7 +67,7 @@ print(json.dumps({
 """
 QUESTION = """
 import json
-from approval import question
+from pageflip_dags.approval import question
 print(json.dumps(question("pageflip", 48)))
 """
 TAGS = {

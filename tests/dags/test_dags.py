@@ -76,8 +76,8 @@ def test_retrain_holds_the_stages_and_edges_of_dvc_yaml_and_one_task_more_which_
     names, pairs = in_airflow(
         """
         import json
-        from dvc_graph import edges, read_stages
-        from task_command import project_root, task_id
+        from pageflip_dags.dvc_graph import edges, read_stages
+        from pageflip_dags.task_command import project_root, task_id
         stages = read_stages(project_root())
         pairs = [[task_id(earlier), task_id(later)] for earlier, later in edges(stages)]
         print(json.dumps([[task_id(stage.name) for stage in stages], pairs]))
@@ -149,8 +149,8 @@ def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
     messages = in_airflow(
         """
         import json
-        from dvc_graph import GraphError, Stage
-        from stage_operator import stage_task
+        from pageflip_dags.dvc_graph import GraphError, Stage
+        from pageflip_dags.stage_operator import stage_task
         messages = []
         limits = ({"timeout_minutes": 0}, {"timeout_minutes": "soon"}, {"memory": "much"}, {"memory": 8})
         for meta in ({"gpu": -1}, {"gpu": True}, *limits):
@@ -171,10 +171,23 @@ def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
     ]
 
 
-def test_the_helpers_are_not_taken_for_dag_files():
-    ignored = (ROOT / "dags" / ".airflowignore").read_text(encoding="utf-8").split()
-    helpers = {path.name for path in (ROOT / "dags").glob("*.py")} - {f"{name}.py" for name in DAGS}
-    assert helpers <= set(ignored)
+def test_airflow_takes_the_two_dag_files_and_nothing_below_the_package_for_dags(in_airflow):
+    files, found, errors = in_airflow(
+        """
+        import json, os, pathlib
+        from airflow.dag_processing.dagbag import DagBag
+        from airflow.utils.file import list_py_file_paths
+        folder = os.environ["DAGS"]
+        files = list_py_file_paths(folder, safe_mode=False)
+        bag = DagBag(folder)
+        print(json.dumps([sorted(str(pathlib.Path(file).relative_to(folder)) for file in files),
+                          sorted(bag.dags), bag.import_errors]))
+        """,
+        DAGS=str(ROOT / "dags"),
+        PAGEFLIP_PROJECT=str(ROOT),
+    )
+    assert files == [f"{name}.py" for name in DAGS]
+    assert (found, errors) == (list(DAGS), {})
 
 
 def test_the_first_unpausing_starts_no_run_for_a_date_that_has_passed(in_airflow):

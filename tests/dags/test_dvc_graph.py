@@ -1,4 +1,4 @@
-"""dags/dvc_graph.py against DVC itself, and on what it must refuse."""
+"""pageflip_dags/dvc_graph.py against DVC itself, and on what it must refuse."""
 
 import importlib.util
 import shutil
@@ -69,7 +69,7 @@ RICH_PARAMS = "numbers: [1, 2]\nmodels: [cnn, vit]\ngpus: 2\n"
 
 @pytest.fixture(scope="module")
 def dvc_graph() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dvc_graph", ROOT / "dags" / "dvc_graph.py")
+    spec = importlib.util.spec_from_file_location("dvc_graph", ROOT / "dags" / "pageflip_dags" / "dvc_graph.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["dvc_graph"] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)

@@ -6,7 +6,7 @@ from json_server import json_server
 LINK = """
 import json
 from airflow.sdk.types import TaskInstanceKey
-from mlflow_link import MlflowLink
+from pageflip_dags.mlflow_link import MlflowLink
 key = TaskInstanceKey("retrain", "train.cnn", "{run}", 1, -1)
 print(json.dumps(MlflowLink().get_link(None, ti_key=key)))
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 from types import SimpleNamespace
-from run_form import form, stage_arguments
+from pageflip_dags.run_form import form, stage_arguments
 project = Path(os.environ["PAGEFLIP_PROJECT"])
 defaults = {name: field.value for name, field in form(project).items()}
 found = []

@@ -13,7 +13,7 @@ import pytest
 EXECUTE = """
 import json, os, signal, sys
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from process_operator import ProcessOperator
+from pageflip_dags.process_operator import ProcessOperator
 outcomes = []
 for arguments in {cases!r}:
     operator = ProcessOperator(task_id="task", verb=["verb", *arguments], index={index!r})
@@ -141,7 +141,7 @@ def test_task_ids_and_run_names_are_safe_and_stay_apart(in_airflow):
     ids, runs = in_airflow(
         """
         import json
-        from task_command import run_key, task_id
+        from pageflip_dags.task_command import run_key, task_id
         ids = [task_id(name) for name in ("prepare", "train@cnn", "grid@a b/1.5")]
         runs = [run_key(name) for name in ("a-1.b", "a:1", "a+1", "a 1", "../../etc", "__x", "x" * 300, "é")]
         print(json.dumps([ids, runs]))

@@ -25,9 +25,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 
-import task_places
-from mlflow_link import MlflowLink
-from task_command import (
+from pageflip_dags import task_places
+from pageflip_dags.mlflow_link import MlflowLink
+from pageflip_dags.task_command import (
     TAIL_LINES,
     container_command,
     failure,

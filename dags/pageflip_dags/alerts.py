@@ -83,7 +83,7 @@ def deadline() -> DeadlineAlert:
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=deadline_hours()),
         # on the executor and not the triggerer, which does not see the modules of this folder
-        callback=SyncCallback("alerts.run_is_late"),
+        callback=SyncCallback("pageflip_dags.alerts.run_is_late"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-import run_form
+from pageflip_dags import run_form
 
 RUN_STAGE = "tasks.run_stage"
 FINAL_EXIT_CODES = (65, 78)  # bad data, bad configuration: a retry would fail the same way (pageflip/errors.py)
@@ -27,7 +27,7 @@ PROBE = f'timeout {PROBE_SECONDS} python -m pageflip doctor --cuda && exec "$@"'
 
 def project_root() -> Path:
     """The project's root folder."""
-    return Path(os.environ.get("PAGEFLIP_PROJECT") or Path(__file__).absolute().parent.parent)
+    return Path(os.environ.get("PAGEFLIP_PROJECT") or Path(__file__).absolute().parents[2])
 
 
 def task_id(stage_name: str) -> str:

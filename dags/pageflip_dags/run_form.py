@@ -15,7 +15,7 @@ import yaml
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dvc_graph import read_stages
+from pageflip_dags.dvc_graph import read_stages
 
 AUTOMATIC, MANUAL = "automatic", "manual"
 APPROVED_STAGE = "promote"

@@ -23,9 +23,9 @@ from airflow.providers.cncf.kubernetes.utils.container import get_container_term
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 
-import task_places
-from mlflow_link import MlflowLink
-from task_command import (
+from pageflip_dags import task_places
+from pageflip_dags.mlflow_link import MlflowLink
+from pageflip_dags.task_command import (
     TAIL_LINES,
     container_command,
     failure,

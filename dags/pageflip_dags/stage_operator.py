@@ -19,10 +19,10 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
-import task_places
-from alerts import task_failed
-from dvc_graph import GraphError, Stage
-from task_command import RUN_STAGE, task_id
+from pageflip_dags import task_places
+from pageflip_dags.alerts import task_failed
+from pageflip_dags.dvc_graph import GraphError, Stage
+from pageflip_dags.task_command import RUN_STAGE, task_id
 
 OWNER = "pageflip"
 GPU_POOL = "gpu"  # tasks whose meta asks for GPUs take that many of its slots, so they never share a device
@@ -41,9 +41,9 @@ DEFAULT_ARGS = {
 # Where a task runs -> module and class of its operator, imported only when chosen: Docker's and Kubernetes' clients are
 # heavy. Each takes verb, index, gpus, memory and BaseOperator's arguments.
 RUNNERS = {
-    "process": ("process_operator", "ProcessOperator"),
-    "docker": ("container_operator", "ContainerOperator"),
-    "kubernetes": ("pod_operator", "PodOperator"),
+    "process": ("pageflip_dags.process_operator", "ProcessOperator"),
+    "docker": ("pageflip_dags.container_operator", "ContainerOperator"),
+    "kubernetes": ("pageflip_dags.pod_operator", "PodOperator"),
 }
 
 

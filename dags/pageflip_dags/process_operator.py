@@ -14,8 +14,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from mlflow_link import MlflowLink
-from task_command import TAIL_LINES, failure, full_verb, orchestrator_environment, project_root
+from pageflip_dags.mlflow_link import MlflowLink
+from pageflip_dags.task_command import TAIL_LINES, failure, full_verb, orchestrator_environment, project_root
 
 STOP_SECONDS = 3.0  # shorter than the 5 s after which Airflow kills the process that does the stopping
 

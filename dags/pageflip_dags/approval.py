@@ -20,10 +20,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOper
 from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowSkipException
 
-from alerts import hours_of, tell
-from mlflow_link import registered_version, report_page, tracking_server, version_page
-from run_form import APPROVAL_TASK, DECISION, is_asked, model_name, outcome
-from task_command import project_root
+from pageflip_dags.alerts import hours_of, tell
+from pageflip_dags.mlflow_link import registered_version, report_page, tracking_server, version_page
+from pageflip_dags.run_form import APPROVAL_TASK, DECISION, is_asked, model_name, outcome
+from pageflip_dags.task_command import project_root
 
 DEFAULT_HOURS = 48.0  # a run that begins on Sunday can be decided on until Tuesday
 ASKING_SECONDS = 120  # for asking and for taking the answer, not for the wait between them
