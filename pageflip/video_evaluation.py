@@ -1,4 +1,4 @@
-"""Judge a model on videos whose flips are known: NAME.mp4 with NAME.events.json beside it (docs/synthetic.md).
+"""Judge a model on videos whose flips are known: NAME.mp4 with NAME.events.json beside it (docs/reference/frames.md).
 
 The truth names frames, and each event is taken at the times that those frames have in the video: phones film at rates
 that vary. Flips are found as `pageflip predict --events` finds them.
@@ -65,7 +65,7 @@ def list_videos(folder: Path) -> list[tuple[Path, Path]]:
     if not labelled:
         raise ConfigError(
             f"none of the {len(videos)} videos in {folder} has its truth beside it, a NAME{TRUTH}",
-            "write it as docs/synthetic.md says, or try `pageflip synthesize --video FOLDER/NAME.mp4`.",
+            "write it as docs/reference/frames.md says, or try `pageflip synthesize --video FOLDER/NAME.mp4`.",
         )
     return labelled
 
@@ -150,7 +150,7 @@ def _judge(video: Path, truth_file: Path, predictor: Predictor, plan: Stills | N
 
 def _read_truth(path: Path) -> tuple[Truth, list[tuple[int, int]]]:
     """The truth, and the first and last frame of each of its events."""
-    remedy = "write it as docs/synthetic.md says."
+    remedy = "write it as docs/reference/frames.md says."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         truth = read_truth(content)

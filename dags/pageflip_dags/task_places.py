@@ -56,7 +56,8 @@ def required(*names: str) -> dict[str, str]:
     if missing:
         raise ValueError(
             f"PAGEFLIP_RUNNER={os.environ.get('PAGEFLIP_RUNNER')} needs {', '.join(missing)}: containers share no "
-            "folder, so each must be told where image, data, runs and models are (docs/configuration.md)"
+            "folder, so each must be told where image, data, runs and models are: see "
+            "docs/reference/environment-variables.md"
         )
     return {name: os.environ[name] for name in names}
 

@@ -7,7 +7,7 @@
 A seed settles every byte. `ranges` says what scenes are drawn from, `scripts` what happens in a recording, `motion`
 what is where at time t, `geometry` how sheets bend and where the phone sees them; `looks`, `pages`, `desks` and `hands`
 what things look like; `mesh`, `people`, `optics` and `draw` make the pixels, `archive`, `video`, `sheet` and `records`
-the files. What it draws and how it is extended: docs/synthetic.md.
+the files. What it draws and how it is extended: docs/explanation/synthetic-footage.md.
 """
 
 from pageflip.synthetic.archive import write_archive
