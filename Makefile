@@ -12,6 +12,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # From complete pins nothing is left to resolve (--no-deps). Byte code is made on all cores rather than by pip on one;
 # without it every task would compile torch and MLflow anew wherever Python may not write beside them.
 INSTALL = pip install --no-deps --no-compile --disable-pip-version-check --progress-bar off
+# A lock file's packages; one whose SHA-256 is not in the file is refused.
+LOCKED = $(INSTALL) --require-hashes
 COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
@@ -32,7 +34,7 @@ test: setup lint ## lint and tests, under 10 minutes on 2 cores
 
 SERVICES = tests/services
 test-services: setup ## tests against real servers (S3, PostgreSQL, Redis, Docker), started and stopped by them
-	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/services.txt
+	@$(LOCKED) --quiet -r requirements/services.txt
 	@python -m pytest $(SERVICES)
 
 compose-check: $(VENV)/.ready ## check docker/compose.yaml; needs no Docker
@@ -63,24 +65,32 @@ bench: setup ## run benchmarks/, write benchmarks/results/latest.json
 	@python -m benchmarks
 
 day-zero: $(VENV)/.ready ## draw, train and judge pageflip/weights anew: the model there is before any labels
-	@pip install --quiet --disable-pip-version-check --no-deps -r requirements/day-zero.txt
+	@$(LOCKED) --quiet -r requirements/day-zero.txt
 	@python -m tasks.day_zero
 
 events: $(VENV)/.ready ## draw videos and learn pageflip/learnt/events.json from them: once day-zero and its cnn are made anew
 	@python -m tasks.learn_events
 
-lock: ## resolve the lock files anew (needs uv: pip install uv)
-	uv pip compile --quiet --no-header --universal --python-version 3.11 --extra dev pyproject.toml -o requirements/pipeline.txt
-	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements/orchestrator.in -o requirements/orchestrator.txt
+LOCK = uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes
+PINS = requirements
+lock: ## resolve the lock files anew, keeping today's versions where they fit (needs uv: pip install uv)
+	$(LOCK) --extra train pyproject.toml -o $(PINS)/pipeline.txt
+	$(LOCK) --group dev --constraint $(PINS)/pipeline.txt -o $(PINS)/dev.txt
+	$(LOCK) $(PINS)/orchestrator.in -o $(PINS)/orchestrator.txt
+	$(LOCK) --group servers --no-deps -o $(PINS)/servers.txt
+	$(LOCK) --group mlflow-server --constraint $(PINS)/pipeline.txt --constraint $(PINS)/servers.txt -o $(PINS)/mlflow-server.txt
+	$(LOCK) --group services --no-deps -o $(PINS)/services.txt
+	$(LOCK) --group day-zero --no-deps -o $(PINS)/day-zero.txt
+	$(LOCK) --group piffler -o $(PINS)/piffler.txt
 
 clean: ## remove what `dvc repro` left in the working tree; frames, models in MLflow and runs stay
 	rm -rf data/frames data/split models reports/validation reports/evaluation reports/promotion.json
 
-$(VENV)/.ready: requirements/pipeline.txt pyproject.toml
+$(VENV)/.ready: requirements/pipeline.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
 	@echo "making $(VENV): the pipeline (torch with CUDA and the rest, 6.5 GB; one to ten minutes)"
 	@[ -x $(VENV)/bin/python ] || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/$(INSTALL) -r requirements/pipeline.txt $(BRIEFLY)
+	@$(VENV)/bin/$(LOCKED) -r requirements/pipeline.txt -r requirements/dev.txt $(BRIEFLY)
 	@$(VENV)/bin/$(COMPILE) $(VENV)/lib >/dev/null 2>&1 || true # a few packages ship templates that are no Python
 	@$(VENV)/bin/$(INSTALL) --no-build-isolation --quiet --editable . $(BRIEFLY)
 	@touch $@
@@ -88,6 +98,6 @@ $(VENV)/.ready: requirements/pipeline.txt pyproject.toml
 $(AIRFLOW)/.ready: requirements/orchestrator.txt
 	@echo "making $(AIRFLOW): the orchestrator (Airflow, 0.5 GB; one to five minutes)"
 	@[ -x $(AIRFLOW)/bin/python ] || $(PYTHON) -m venv $(AIRFLOW)
-	@$(AIRFLOW)/bin/$(INSTALL) -r requirements/orchestrator.txt $(BRIEFLY)
+	@$(AIRFLOW)/bin/$(LOCKED) -r requirements/orchestrator.txt $(BRIEFLY)
 	@$(AIRFLOW)/bin/$(COMPILE) $(AIRFLOW)/lib >/dev/null 2>&1 || true
 	@touch $@

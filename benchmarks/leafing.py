@@ -170,7 +170,7 @@ def piffler_python() -> Path:
     folder = settings.home() / "benchmarks" / f"piffler-{state}"
     python, ready = folder / "bin" / "python", folder / ".ready"
     if not ready.exists():
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
         try:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             subprocess.run([*install, "-r", str(list_of_pins)], check=True)

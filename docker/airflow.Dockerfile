@@ -7,7 +7,7 @@ FROM ${BASE_IMAGE} AS build
 COPY requirements/orchestrator.txt requirements/servers.txt /tmp/
 RUN python3.11 -m venv /tmp/installer && python3.11 -m venv --without-pip /opt/airflow \
     && /tmp/installer/bin/pip --python /opt/airflow/bin/python install \
-        --no-deps --no-compile --no-cache-dir --disable-pip-version-check \
+        --no-deps --require-hashes --no-compile --no-cache-dir --disable-pip-version-check \
         -r /tmp/orchestrator.txt -r /tmp/servers.txt \
     && { /opt/airflow/bin/python -m compileall -q -j 0 /opt/airflow/lib || true; }
 COPY . /src

@@ -4,11 +4,11 @@
 ARG BASE_IMAGE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE_IMAGE} AS build
-COPY requirements/pipeline.txt requirements/servers.txt /tmp/
+COPY requirements/mlflow-server.txt /tmp/
 RUN python3.11 -m venv /tmp/installer && python3.11 -m venv --without-pip /opt/mlflow \
     && /tmp/installer/bin/pip --python /opt/mlflow/bin/python install \
-        --no-compile --no-cache-dir --disable-pip-version-check \
-        --constraint /tmp/pipeline.txt --constraint /tmp/servers.txt boto3 mlflow psycopg2-binary \
+        --no-deps --require-hashes --no-compile --no-cache-dir --disable-pip-version-check \
+        -r /tmp/mlflow-server.txt \
     && { /opt/mlflow/bin/python -m compileall -q -j 0 /opt/mlflow/lib || true; }
 
 FROM ${BASE_IMAGE}

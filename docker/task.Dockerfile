@@ -31,9 +31,9 @@ RUN if [ "$INSTALL" = none ]; then \
         python3.11 -m venv --without-pip --system-site-packages /opt/pageflip; \
     else \
         python3.11 -m venv /tmp/installer && python3.11 -m venv --without-pip /opt/pageflip \
-        && grep -viE '^(pytest|ruff|pytest-[a-z]+)==' /tmp/pipeline.txt >/tmp/runtime.txt \
         && /tmp/installer/bin/pip --python /opt/pageflip/bin/python install \
-            --no-deps --no-compile --no-cache-dir --disable-pip-version-check -r /tmp/runtime.txt \
+            --no-deps --require-hashes --no-compile --no-cache-dir --disable-pip-version-check \
+            -r /tmp/pipeline.txt \
         && { /opt/pageflip/bin/python -m compileall -q -j 0 /opt/pageflip/lib || true; }; \
     fi # a few packages ship templates that are no Python: compileall complains of those
 COPY . /src

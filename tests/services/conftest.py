@@ -171,7 +171,7 @@ def postgres() -> Iterator[Postgres]:
 def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with requirements/servers.txt installed, which the local environment does without."""
     folder = tmp_path_factory.mktemp("drivers")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
     command = [*pip, "--target", str(folder), "--requirement", str(ROOT / "requirements" / "servers.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
