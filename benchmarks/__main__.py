@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import Result, merge
-from pageflip.console import run_main
-from pageflip.errors import ConfigError
-from pageflip.settings import project_root
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError
+from pageflip.base.settings import project_root
 
 # modules of this package; imported only when run, since workers that are spawned import this file again
 BENCHMARKS = (

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.measuring import machine
 from benchmarks.results import Result
-from pageflip.errors import ConfigError
-from pageflip.settings import project_root
+from pageflip.base.errors import ConfigError
+from pageflip.base.settings import project_root
 
 BAR = 2.0
 ROUNDS = 5

@@ -34,10 +34,10 @@ import numpy as np
 import pageflip.synthetic
 from benchmarks.measuring import machine, quiet
 from benchmarks.results import Result
-from pageflip import settings
+from pageflip.base import settings
+from pageflip.base.errors import UnavailableError
 from pageflip.day_zero import load_day_zero
 from pageflip.decoding import available_cores
-from pageflip.errors import UnavailableError
 from pageflip.event_learning import states_of
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import Flip, difference_flips, find_flips, threshold_flips

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import pageflip.synthetic
-from pageflip import settings
+from pageflip.base import settings
 from pageflip.decoding import available_cores
 from pageflip.frames import frame_path, list_frames
 from pageflip.synthetic import plan_clips, write_archive

@@ -24,11 +24,11 @@ from PIL import Image
 
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, repeated, seconds
 from benchmarks.results import Result
+from pageflip.base.settings import project_root
 from pageflip.decoding import available_cores
 from pageflip.frames import list_frames
 from pageflip.pack import build_pack
 from pageflip.params import load_params
-from pageflip.settings import project_root
 
 BAR = 3.0
 FRAMES = 480

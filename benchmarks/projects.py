@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from pageflip.errors import ConfigError
-from pageflip.settings import project_root
+from pageflip.base.errors import ConfigError
+from pageflip.base.settings import project_root
 from pageflip.synthetic import plan_clips, write_archive
 
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP, WIDTH, HEIGHT = 4, 6, 8, 216, 384

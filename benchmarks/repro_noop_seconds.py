@@ -17,7 +17,7 @@ import yaml
 from benchmarks.measuring import file_sizes, machine
 from benchmarks.projects import make_project, run
 from benchmarks.results import Result
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 
 BAR = 3.0
 ROUNDS = 5

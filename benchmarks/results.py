@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pageflip.errors import DataError
-from pageflip.files import write_text
+from pageflip.base.errors import DataError
+from pageflip.base.files import write_text
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated
 from benchmarks.results import Result
+from pageflip.base.settings import project_root
 from pageflip.decoding import available_cores, decode_in_chunks
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import export_onnx
@@ -24,7 +25,6 @@ from pageflip.frames import list_frames
 from pageflip.inference import Predictor
 from pageflip.networks import build_network
 from pageflip.params import Params, load_params
-from pageflip.settings import project_root
 
 NETWORK = "cnn"
 REPETITIONS, ROUNDS = 4, 3

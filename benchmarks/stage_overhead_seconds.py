@@ -19,7 +19,7 @@ import yaml
 from benchmarks.measuring import machine
 from benchmarks.projects import make_project, run
 from benchmarks.results import Result
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 
 BAR = 4.0
 ROUNDS = 3

@@ -20,12 +20,12 @@ from torch import nn
 
 from benchmarks.measuring import alternate, drawn_frames, machine, quiet, repeated
 from benchmarks.results import Result
+from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, make_loader, stays_on_device
 from pageflip.frames import LABELS
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import Train, load_params
-from pageflip.settings import project_root
 from pageflip.transforms import for_training
 
 BAR = 0.9

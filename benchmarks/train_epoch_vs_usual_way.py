@@ -27,12 +27,12 @@ from torchvision.transforms import v2
 
 from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds, step_flop
 from benchmarks.results import Result
+from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS, list_frames
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import Params, load_params
-from pageflip.settings import project_root
 from pageflip.transforms import for_training
 
 BAR = 10.0

@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated, step_flop
 from benchmarks.results import Result
+from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import Train, load_params
-from pageflip.settings import project_root
 from pageflip.training import train_network
 from pageflip.transforms import for_training
 

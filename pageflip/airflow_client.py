@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from pageflip.errors import ConfigError, UnavailableError
+from pageflip.base.errors import ConfigError, UnavailableError
 
 TIMEOUT_SECONDS = 30.0
 TRIES = 9  # about a minute: long enough for a server that crashed to be back

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.metrics import binary_metrics, expected_calibration_error
 
 FOLDS = 5  # of the groups, that say whether a temperature helps groups which it was not fitted on

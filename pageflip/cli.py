@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pageflip import __version__
-from pageflip.console import run_main
-from pageflip.errors import EXIT_DATA, ConfigError
+from pageflip.base.console import run_main
+from pageflip.base.errors import EXIT_DATA, ConfigError
 
 if TYPE_CHECKING:
     from pageflip.inference import Predictor
@@ -125,7 +125,7 @@ def synthesize(
 
 def _track(out: Path, wanted: bool) -> None:
     """Track the raw folder when it is the project's own."""
-    from pageflip import settings
+    from pageflip.base import settings
     from pageflip.data_versions import track_raw
 
     if not wanted:
@@ -141,7 +141,7 @@ def _track(out: Path, wanted: bool) -> None:
 @app.command("publish-data")
 def publish_data() -> None:
     """Track data/raw as a new version, push it, and tell Airflow: a run of `retrain` then begins."""
-    from pageflip import settings
+    from pageflip.base import settings
     from pageflip.data_versions import publish
 
     result = publish(settings.project_root())
@@ -205,7 +205,7 @@ def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | No
 
 
 def _stills_plan() -> "Stills":
-    from pageflip import settings
+    from pageflip.base import settings
     from pageflip.params import Stills, load_params
 
     try:
@@ -217,7 +217,7 @@ def _stills_plan() -> "Stills":
 
 def _model_name(name: str | None) -> str:
     """The registered model's name: as given, or the project's register.model_name, or the default."""
-    from pageflip import settings
+    from pageflip.base import settings
     from pageflip.params import load_params
 
     if name:

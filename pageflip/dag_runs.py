@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pageflip.airflow_client import UNFINISHED, AirflowClient, TaskState
-from pageflip.errors import PageflipError
+from pageflip.base.errors import PageflipError
 
 EXIT_RUN_FAILED = 1
 WAITS_FOR_A_PERSON = "awaiting_input"

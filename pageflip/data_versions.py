@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from pageflip import settings, storage
-from pageflip.errors import ConfigError, PageflipError, UnavailableError
-from pageflip.versions import data_version
+from pageflip.base import settings, storage
+from pageflip.base.errors import ConfigError, PageflipError, UnavailableError
+from pageflip.base.provenance import data_version
 
 if TYPE_CHECKING:
     from pageflip.airflow_client import AirflowClient

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pageflip.errors import ConfigError, DataError
-from pageflip.files import sha256_of
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import sha256_of
 from pageflip.inference import Predictor
 
 NAME = "day-zero"

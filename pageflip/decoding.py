@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.pixels import decode_image
 
 CHUNK = 32

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pageflip import __version__, settings
-from pageflip.errors import ConfigError, PageflipError
+from pageflip import __version__
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError, PageflipError
+from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.params import load_params
-from pageflip.versions import data_version, environment, git_revision
 
 LOW_DISK_GB = 5
 

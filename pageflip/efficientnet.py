@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.weight_files import read_weights
 

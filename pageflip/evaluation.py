@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.progress import track
 from pageflip.decoding import CHUNK, available_cores, decode_in_chunks
-from pageflip.errors import ConfigError, DataError
 from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics, book_table, clip_table
-from pageflip.progress import track
 
 
 def evaluate_folder(

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_decoding import decode_flips
 from pageflip.event_metrics import Truth, event_metrics
 from pageflip.event_model import Durations, EventModel, Evidence, log_odds, readings, resting_levels

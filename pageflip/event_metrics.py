@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 
 TOLERANCE_MS = 150.0
 NEAR_MS = 500.0  # what is no further away counts for the errors of onset and offset

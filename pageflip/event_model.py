@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_ndtr
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 
 FILE = Path(__file__).with_name("learnt") / "events.json"  # for probabilities of single frames
 IN_SEQUENCE_FILE = FILE.with_name("events-in-sequence.json")  # for those that `pageflip.temporal` refined

@@ -17,8 +17,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from pageflip.errors import DataError
-from pageflip.files import sha256_of
+from pageflip.base.errors import DataError
+from pageflip.base.files import sha256_of
 from pageflip.inference import METADATA_KEY, Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.networks import predict_rows

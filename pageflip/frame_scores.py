@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pageflip import uploads
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.events import Flip
 from pageflip.frames import LABELS
 from pageflip.inference import BATCH, iter_video

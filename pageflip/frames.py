@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 
 LABELS = ("notflip", "flip")  # the index is the class number; `flip` is the positive class
 SUPPLIED_PARTS = ("training", "testing")

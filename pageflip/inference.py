@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.errors import DataError, UnavailableError
 from pageflip.pixels import PASSING_FAULTS, resize_frame
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from pageflip import day_zero, efficientnet, storage, torchvision_networks
-from pageflip.errors import ConfigError
-from pageflip.files import sha256_of
+from pageflip import day_zero, efficientnet, torchvision_networks
+from pageflip.base import storage
+from pageflip.base.errors import ConfigError
+from pageflip.base.files import sha256_of
 from pageflip.networks import Cnn, load_cnn_weights
 from pageflip.torchvision_networks import TorchvisionNetwork
 

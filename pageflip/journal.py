@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -12,8 +12,9 @@ import yaml
 from rich.markup import escape
 from rich.tree import Tree
 
-from pageflip import journal, registry, settings
-from pageflip.errors import ConfigError, PageflipError
+from pageflip import journal, registry
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError, PageflipError
 
 SHOWN = 12  # characters of a hash in the tree; JSON has them whole
 UPLOADS = 5

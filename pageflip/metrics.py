@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics as sklearn_metrics
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.frames import LABELS
 from pageflip.resampling import f1_of_counts, group_counts, resampled_f1, tails
 

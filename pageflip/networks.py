@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pageflip.base.errors import DataError
+from pageflip.base.files import sha256_of
 from pageflip.efficientnet import EfficientNetLite0
-from pageflip.errors import DataError
-from pageflip.files import sha256_of
 from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.torchvision_networks import MobileNetV2, ResNet18
 from pageflip.transforms import for_evaluation

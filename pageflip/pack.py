@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pageflip.base.errors import DataError
+from pageflip.base.files import folder_in_one_piece
+from pageflip.base.progress import track
 from pageflip.decoding import available_cores, in_order
-from pageflip.errors import DataError
-from pageflip.files import folder_in_one_piece
 from pageflip.frames import FrameFile, list_frames, read_books
 from pageflip.pixels import decode_frame
-from pageflip.progress import track
 
 PACK_FILE, INDEX_FILE, FACTS_FILE = "pack.npy", "index.parquet", "pack.json"
 CHUNK = 8

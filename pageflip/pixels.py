@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.errors import DataError, UnavailableError
 
 # These come of the disk, the network or the machine's load, and say nothing about the picture.
 PASSING_FAULTS = {

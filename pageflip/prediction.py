@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.events import Flip
 from pageflip.frame_scores import score_files
 from pageflip.frames import LABELS

@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 
 from pageflip import initial_weights, networks, protocols, training
+from pageflip.base.errors import ConfigError, DataError, PageflipError
+from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
+from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.clip_sequences import in_sequence
-from pageflip.errors import ConfigError, DataError, PageflipError
-from pageflip.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.frames import BOOKS_FILE, LABELS, list_frames
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
 from pageflip.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
@@ -31,7 +32,6 @@ from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
 from pageflip.splitting import part_rows
 from pageflip.temporal import THRESHOLD
-from pageflip.versions import data_version, environment, git_revision
 
 # as in tasks/train.py
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames import LABELS
 from pageflip.metrics import SUPPLIED_NAME
 from pageflip.params import PROTOCOLS, Protocols, Shares

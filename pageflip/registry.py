@@ -25,9 +25,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from pageflip import day_zero, journal, settings
-from pageflip.errors import ConfigError, DataError, UnavailableError
-from pageflip.files import sha256_of
+from pageflip import day_zero, journal
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.files import sha256_of
 from pageflip.inference import Predictor
 from pageflip.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
 

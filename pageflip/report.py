@@ -17,8 +17,8 @@ import pandas as pd
 from PIL import Image
 
 from pageflip.activation_maps import AGAINST, FOR, overlay
+from pageflip.base.files import write_json, write_text
 from pageflip.charts import Axis, Chart, axis_up_to
-from pageflip.files import write_json, write_text
 from pageflip.frames import LABELS
 from pageflip.metrics import SUPPLIED_NAME
 from pageflip.timelines import Timeline, draw_timeline

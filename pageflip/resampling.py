@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 
 _DRAWS_AT_ONCE = 4_000_000  # drawn group counts held in memory at a time: 32 MB
 

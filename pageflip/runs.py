@@ -26,13 +26,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pageflip import settings, storage, transfers
-from pageflip.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome
+from pageflip import transfers
+from pageflip.base import settings, storage
+from pageflip.base.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome
+from pageflip.base.errors import ConfigError, DataError, PageflipError, UnavailableError
+from pageflip.base.files import temporary_folder
+from pageflip.base.provenance import git_revision
 from pageflip.data_versions import find_version
-from pageflip.errors import ConfigError, DataError, PageflipError, UnavailableError
-from pageflip.files import temporary_folder
 from pageflip.params import Params, parse, read_yaml
-from pageflip.versions import git_revision
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pageflip import settings, storage
-from pageflip.errors import ConfigError
-from pageflip.progress import counting
+from pageflip.base import settings, storage
+from pageflip.base.errors import ConfigError
+from pageflip.base.progress import counting
 from pageflip.synthetic import Clip, plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.sheet import contact_sheet

@@ -25,14 +25,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
-from pageflip import storage, uploads
-from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip import uploads
+from pageflip.base import storage
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.storage import join
 from pageflip.events import Flip
 from pageflip.frame_scores import FrameScores, Predicts, frame_table, score_files
 from pageflip.params import Stills
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
-from pageflip.storage import join
 from pageflip.temporal import THRESHOLD
 from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 

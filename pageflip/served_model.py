@@ -22,7 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.inference import Predictor
 from pageflip.pixels import decode_image
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pageflip import settings
-from pageflip.errors import ConfigError
-from pageflip.files import write_text
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError
+from pageflip.base.files import write_text
 
 HOST = "127.0.0.1"
 LOG_BYTES = "10MB"

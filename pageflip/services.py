@@ -21,9 +21,10 @@ from typing import Any
 import psutil
 import requests
 
-from pageflip import service_config, settings
-from pageflip.errors import ConfigError, UnavailableError
-from pageflip.files import write_json
+from pageflip import service_config
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError, UnavailableError
+from pageflip.base.files import write_json
 from pageflip.service_config import HOST, MARK, Places
 
 AIRFLOW_PORT, MLFLOW_PORT = 8080, 5000

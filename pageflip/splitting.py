@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.frames import LABELS
 from pageflip.params import Shares
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_model import SURE, log_odds
 from pageflip.pixels import resize_frame
 

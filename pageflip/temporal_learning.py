@@ -21,7 +21,7 @@ from torch.nn.functional import (
     pixel_unshuffle,
 )
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.export import write_part
 from pageflip.params import TemporalTraining
 from pageflip.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES

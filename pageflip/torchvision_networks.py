@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.weight_files import read_weights
 

@@ -25,9 +25,9 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
-from pageflip import storage
+from pageflip.base import storage
+from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle, Part, make_loader, stays_on_device
-from pageflip.errors import ConfigError
 from pageflip.initial_weights import load_initial
 from pageflip.networks import INITIAL, build_network
 from pageflip.params import Augment, Fit

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pageflip import disks, storage
-from pageflip.errors import PageflipError, UnavailableError
+from pageflip.base import full_disk, storage
+from pageflip.base.errors import PageflipError, UnavailableError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -93,11 +93,11 @@ def explanation(repo: "Repo", error: BaseException, heard: Heard) -> Unavailable
     errors = [*heard.errors, error]
     remote = str(repo.config["remote"]["store"]["url"])
     folders = [repo.cache.legacy.path, remote.removeprefix("file://")]
-    full = disks.full_disk(errors, [Path(folder) for folder in folders if "://" not in folder])
+    full = full_disk.full_disk(errors, [Path(folder) for folder in folders if "://" not in folder])
     if full is not None or urlsplit(remote).scheme != "s3":
         return full
     endpoint = repo.config["remote"]["store"].get("endpointurl")
-    faults = (storage.s3_fault(remote, each, endpoint) for top in errors for each in disks.chain(top))
+    faults = (storage.s3_fault(remote, each, endpoint) for top in errors for each in full_disk.chain(top))
     return next(filter(None, faults), None)
 
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pageflip import storage
-from pageflip.errors import PageflipError
-from pageflip.storage import StoredFile, join
+from pageflip.base import storage
+from pageflip.base.errors import PageflipError
+from pageflip.base.storage import StoredFile, join
 
 VIDEO, IMAGE, SEQUENCE, UNKNOWN = "video", "image", "sequence", "unknown"
 VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import write_json, write_text
+from pageflip.base.progress import track
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import BASELINES, Flip
-from pageflip.files import write_json, write_text
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.params import Stills
 from pageflip.prediction import find_events
-from pageflip.progress import track
 from pageflip.report import STYLE_COLOURS, page_environment
 from pageflip.sequences import find_sequence_flips
 from pageflip.temporal import THRESHOLD

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pageflip import day_zero, distillation, efficientnet, initial_weights, networks, training
+from pageflip.base.files import replaced_file, sha256_of, write_json
+from pageflip.base.provenance import environment, git_revision
 from pageflip.export import export_onnx
-from pageflip.files import replaced_file, sha256_of, write_json
 from pageflip.inference import Predictor
 from pageflip.params import Compact, DayZero, Params
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
-from pageflip.versions import environment, git_revision
 from tasks.train import training_key
 
 NETWORK = initial_weights.COMPACT

@@ -25,18 +25,19 @@ import pandas as pd
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import day_zero, initial_weights, networks, settings, storage, synthetic, training
-from pageflip.console import run_main
-from pageflip.errors import ConfigError, DataError
+from pageflip import day_zero, initial_weights, networks, synthetic, training
+from pageflip.base import settings, storage
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.progress import counting
+from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
-from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.pack import build_pack, open_pack
 from pageflip.params import DayZero, Params, Shares, Threshold, load_params, parse
-from pageflip.progress import counting
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.versions import environment, git_revision
 from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
 from tasks.register import INPUT, band_of, export_files

@@ -17,11 +17,12 @@ from rich.table import Table
 
 from pageflip import day_zero, registry
 from pageflip.activation_maps import activation_maps
+from pageflip.base.console import run_main
+from pageflip.base.errors import DataError
+from pageflip.base.files import folder_in_one_piece, write_json
+from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.calibration import calibrated, calibration_table, choose_review_band, fit_temperature, review_table
 from pageflip.clip_sequences import judge_in_sequence
-from pageflip.console import run_main
-from pageflip.errors import DataError
-from pageflip.files import folder_in_one_piece, write_json
 from pageflip.metrics import (
     choose_threshold,
     evaluate_predictions,
@@ -37,7 +38,6 @@ from pageflip.report import write_plots, write_report
 from pageflip.shortcuts import run_shortcut_test
 from pageflip.splitting import part_rows, read_assignment
 from pageflip.stitching import DECODER, judge_stitched
-from pageflip.versions import data_version, environment, git_revision
 
 FRAME_KEY = ["label", "video", "frame"]
 PARTS = ("val", "test")

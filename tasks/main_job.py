@@ -22,15 +22,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import runs, service_config, services, settings, storage
+from pageflip import runs, service_config, services
 from pageflip.airflow_client import AirflowClient, TaskState
-from pageflip.console import run_main
+from pageflip.base import settings, storage
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError, UnavailableError
+from pageflip.base.provenance import data_version
 from pageflip.dag_runs import run_dag
 from pageflip.data_versions import track_raw
-from pageflip.errors import ConfigError, UnavailableError
 from pageflip.params import load_params
 from pageflip.service_config import Places
-from pageflip.versions import data_version
 
 RUN_PREFIX = "main-job-"
 RETRAIN_SECONDS = 30 * 24 * 3600.0  # dags/retrain.py ends a run long before, its wait for a person included

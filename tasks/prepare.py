@@ -6,7 +6,7 @@ python -m tasks.prepare --raw data/raw --out data/frames
 import argparse
 from pathlib import Path
 
-from pageflip.console import run_main
+from pageflip.base.console import run_main
 from pageflip.pack import build_pack
 from pageflip.params import load_params
 

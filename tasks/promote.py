@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import journal, promotion, registry, settings
-from pageflip.console import run_main
-from pageflip.errors import ConfigError, DataError, UnavailableError
-from pageflip.files import sha256_of, write_json
+from pageflip import journal, promotion, registry
+from pageflip.base import settings
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.files import sha256_of, write_json
 from pageflip.inference import Predictor
 from pageflip.pack import open_pack
 from pageflip.params import Params, Promote, load_params

@@ -17,15 +17,15 @@ import yaml
 from torch import nn
 
 from pageflip import registry
-from pageflip.console import run_main
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.console import run_main
+from pageflip.base.errors import DataError, UnavailableError
+from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.provenance import data_version, git_revision
 from pageflip.export import check_parity, export_onnx, measure_file, quantize_onnx
-from pageflip.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.networks import load_network, predict_rows, read_config
 from pageflip.pack import open_pack
 from pageflip.params import Register, load_params
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.versions import data_version, git_revision
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"

@@ -8,8 +8,8 @@ python -m tasks.run_stage prepare --run try-2 --set train.seed=8 --data-version 
 import argparse
 import os
 
-from pageflip import settings
-from pageflip.console import run_main
+from pageflip.base import settings
+from pageflip.base.console import run_main
 from pageflip.runs import RunStore, Wishes, run_stage
 
 

@@ -18,12 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pageflip import scoring, settings, storage, uploads
-from pageflip.console import run_main
-from pageflip.errors import ConfigError, UnavailableError
+from pageflip import scoring, uploads
+from pageflip.base import settings, storage
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError, UnavailableError
+from pageflip.base.progress import track
+from pageflip.base.storage import join
 from pageflip.params import Params, Stills, load_params
-from pageflip.progress import track
-from pageflip.storage import join
 from pageflip.uploads import Ledger
 
 

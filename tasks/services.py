@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pageflip import services
 from pageflip.airflow_client import AirflowClient
-from pageflip.console import run_main
+from pageflip.base.console import run_main
 
 
 def main() -> None:

@@ -9,14 +9,15 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import initial_weights, networks, settings, storage, training
-from pageflip.console import run_main
-from pageflip.files import folder_in_one_piece, sha256_of, write_json
+from pageflip import initial_weights, networks, training
+from pageflip.base import settings, storage
+from pageflip.base.console import run_main
+from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.pack import INDEX_FILE, open_pack
 from pageflip.params import Train, load_params
 from pageflip.registry import TrainingRun
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.versions import data_version, environment, git_revision
 
 
 def main() -> None:

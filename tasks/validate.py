@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pageflip.console import run_main
-from pageflip.errors import DataError
-from pageflip.files import folder_in_one_piece
+from pageflip.base.console import run_main
+from pageflip.base.errors import DataError
+from pageflip.base.files import folder_in_one_piece
 from pageflip.pack import open_pack
 from pageflip.params import load_params
 from pageflip.quality import Check, check_frames

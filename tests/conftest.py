@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from frames_factory import make_raw
-from pageflip.files import sha256_of
+from pageflip.base.files import sha256_of
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 27, 48

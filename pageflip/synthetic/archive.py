@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.decoding import available_cores
-from pageflip.errors import ConfigError, DataError
 from pageflip.frames import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
 from pageflip.synthetic.draw import render_script
 from pageflip.synthetic.ranges import DEFAULT, Ranges

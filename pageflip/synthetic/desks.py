@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic.props import HALF_LENGTHS, Colour, Prop, draw_prop, outline
 
 _CHANCES = {"plain": 0.46, "wood": 0.27, "cloth": 0.11, "stone": 0.07, "carpet": 0.04, "glass": 0.05}

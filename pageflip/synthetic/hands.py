@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic.hand_bones import PATTERNS, SHAPES, HandStyle, Pose, hand_pose, hand_style
 from pageflip.synthetic.hand_field import (
     ARM_ALONG,

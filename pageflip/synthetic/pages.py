@@ -9,7 +9,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic import pictures
 from pageflip.synthetic.blocks import Column, flow, set_words, text
 from pageflip.synthetic.pagestyles import PageStyle, page_style

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pageflip.errors import DataError
-from pageflip.files import write_json
+from pageflip.base.errors import DataError
+from pageflip.base.files import write_json
 from pageflip.synthetic.motion import Script
 from pageflip.synthetic.scene import Clip
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 
 
 @dataclass(frozen=True)

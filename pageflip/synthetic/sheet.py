@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.frames import LABELS
 from pageflip.pixels import decode_image
 from pageflip.synthetic.draw import Stage

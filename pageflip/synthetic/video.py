@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.synthetic.draw import Stage
 from pageflip.synthetic.motion import Pose, Script
 from pageflip.synthetic.ranges import DEFAULT, Ranges

@@ -9,7 +9,7 @@ from json_server import json_server
 
 from pageflip import airflow_client
 from pageflip.airflow_client import AirflowClient
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 
 Answers = dict[tuple[str, str], list[tuple[int, dict]]]
 RUNS = "/api/v2/dags/retrain/dagRuns"

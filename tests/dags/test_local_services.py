@@ -18,8 +18,8 @@ import pytest
 
 from pageflip import service_config, services
 from pageflip.airflow_client import AirflowClient
+from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.dag_runs import DagRunError, run_dag
-from pageflip.errors import ConfigError, UnavailableError
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pageflip.base.provenance import data_version
 from pageflip.service_config import Places
-from pageflip.versions import data_version
 from tasks import main_job
 
 

@@ -17,8 +17,8 @@ import torch
 from pipeline.conftest import call, environment, make_project
 from services.conftest import BUCKET, KEY, SECRET, SeaweedFS
 
-from pageflip import storage
-from pageflip.errors import EXIT_UNAVAILABLE, UnavailableError
+from pageflip.base import storage
+from pageflip.base.errors import EXIT_UNAVAILABLE, UnavailableError
 from pageflip.training import StoredCheckpoints
 
 Moment = Callable[[dict[str, str], Path], bool]

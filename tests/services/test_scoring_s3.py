@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip import scoring, storage
+from pageflip import scoring
+from pageflip.base import storage
 from uploads_factory import frame, score
 
 pytestmark = pytest.mark.usefixtures("s3_server")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pageflip import storage
-from pageflip.errors import UnavailableError
+from pageflip.base import storage
+from pageflip.base.errors import UnavailableError
 
 pytestmark = pytest.mark.usefixtures("s3_server")
 

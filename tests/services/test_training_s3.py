@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipeline.conftest import call, make_project
 
-from pageflip import storage
+from pageflip.base import storage
 
 pytestmark = pytest.mark.usefixtures("s3_server")
 

@@ -13,7 +13,7 @@ import pytest
 
 from pageflip import archive
 from pageflip.archive import Limits, import_frames
-from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.frames import frame_path, list_frames, read_books
 
 ONE = frame_path("training", "flip", "0001", 10)

@@ -10,7 +10,7 @@ from benchmarks.__main__ import BENCHMARKS, SEVERAL_ROWS, chosen, table
 from benchmarks.prepare_vs_full_decode import contest
 from benchmarks.results import Result, merge
 from frames_factory import make_raw
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames import list_frames
 
 KEYS = ["name", "value", "unit", "higher_is_better", "detail"]

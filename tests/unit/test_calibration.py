@@ -7,7 +7,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, precision_score, recall_score
 
 from pageflip import calibration, metrics
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 
 BOUNDS = {"lowest": 0.25, "highest": 4, "min_groups": 5}
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from pageflip.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome, run_main
-from pageflip.errors import FINAL_EXIT_CODES, ConfigError, DataError, UnavailableError
+from pageflip.base.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome, run_main
+from pageflip.base.errors import FINAL_EXIT_CODES, ConfigError, DataError, UnavailableError
 
 
 @pytest.fixture

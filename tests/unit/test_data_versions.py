@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from pageflip import data_versions, runs, storage
-from pageflip.errors import ConfigError
+from pageflip import data_versions, runs
+from pageflip.base import storage
+from pageflip.base.errors import ConfigError
 
 OLD, NEW, OWN = ("1" * 32 + ".dir", "2" * 32 + ".dir", "3" * 32 + ".dir")
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from pageflip import day_zero, networks
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import sha256_of
 from pageflip.calibration import calibrated
-from pageflip.errors import ConfigError, DataError
-from pageflip.files import sha256_of
 from pageflip.pack import open_pack
 from pageflip.params import Params, Shares, load_params
 from pageflip.pixels import resize_frame

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pageflip import day_zero, doctor, registry
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 
 
 @pytest.fixture

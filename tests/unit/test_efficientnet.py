@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.efficientnet import EfficientNetLite0, _same_padding, load_imagenet, load_weights, published_names
-from pageflip.errors import ConfigError, DataError
 
 
 def make(stages=2, frozen=0, last=0, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation import evaluate_folder
 from pageflip.frames import frame_path
 

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_decoding import FlipStream, best_segments, decode_flips, edges_of
 from pageflip.event_model import FLIP, REST, Durations, EventModel, Evidence, load_event_model, log_odds, to_json
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_decoding import decode_flips
 from pageflip.event_learning import Recording, learn_event_model, states_of
 from pageflip.event_metrics import Truth

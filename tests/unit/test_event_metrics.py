@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_metrics import event_metrics, match_events, read_truth, still_metrics
 
 

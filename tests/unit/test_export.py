@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.export import IR_VERSION, OPSET, check_parity, export_onnx, measure_file, quantize_onnx
 from pageflip.inference import Predictor
 from pageflip.networks import build_network, predict_rows

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from pageflip.files import folder_in_one_piece, sha256_of, temporary_folder, write_json, write_text
+from pageflip.base.files import folder_in_one_piece, sha256_of, temporary_folder, write_json, write_text
 
 
 def names(folder):

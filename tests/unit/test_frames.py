@@ -2,7 +2,7 @@
 
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.frames import FrameFile, frame_path, list_frames, parse_path, read_books
 
 

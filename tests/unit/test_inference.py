@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.errors import DataError, UnavailableError
 from pageflip.inference import BATCH, Predictor, iter_video
 
 WIDTH, HEIGHT = 27, 48

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from pageflip import day_zero, initial_weights
+from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import sha256_of
 from pageflip.efficientnet import published_names
-from pageflip.errors import ConfigError, DataError
-from pageflip.files import sha256_of
 from pageflip.initial_weights import fingerprint, load_initial
 from pageflip.networks import build_network
 

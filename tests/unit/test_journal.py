@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pageflip import journal, registry
-from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.journal import Move
 from pageflip.registry import promote_version, roll_back
 

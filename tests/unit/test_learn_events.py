@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.frames import list_frames
 from pageflip.params import load_params

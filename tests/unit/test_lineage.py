@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pageflip import journal, registry, scoring, uploads
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.lineage import trace_version
 
 NAME = "pageflip"

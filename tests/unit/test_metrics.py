@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as reference
 
 from pageflip import metrics
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 
 
 def random_case(seed, n=200, decimals=2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.networks import REGISTRY, build_network, load_network, predict_rows, read_config, save_network
 
 SETTINGS = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from frames_factory import make_raw
+from pageflip.base.errors import DataError
 from pageflip.decoding import in_order
-from pageflip.errors import DataError
 from pageflip.frames import frame_path
 from pageflip.pack import build_pack, open_pack
 from pageflip.pixels import decode_image

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.params import FitChanges, load_params
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from pageflip.errors import DataError, UnavailableError
+from pageflip.base.errors import DataError, UnavailableError
 from pageflip.pixels import decode_frame, decode_image, perceptual_hash, resize_frame
 
 WIDTH, HEIGHT = 27, 48

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.inference import BATCH, Predictor
 from pageflip.params import Stills
 from pageflip.prediction import find_events, list_inputs, predict_files, sequence_facts

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pageflip import journal, registry
-from pageflip.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.params import Override, load_params
 from tasks.promote import approved, candidate_version, decide, promote, verify
 

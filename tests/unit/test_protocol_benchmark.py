@@ -11,10 +11,10 @@ import yaml
 
 from frames_factory import make_raw
 from pageflip import protocol_benchmark
+from pageflip.base.console import run_main
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli import app
 from pageflip.clip_sequences import in_sequence
-from pageflip.console import run_main
-from pageflip.errors import ConfigError, DataError
 from pageflip.pack import open_pack
 from pageflip.params import load_params
 from pageflip.protocol_benchmark import _Progress, benchmark_protocols

@@ -8,7 +8,7 @@ import pytest
 
 import frames_factory
 from pageflip import protocols
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.params import PROTOCOLS, Protocols, Shares
 from pageflip.protocols import Fold, check_fold, make_folds, parts_in_time, seen_in_training
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.params import load_params
 from pageflip.quality import check_frames
 from tasks import validate

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pageflip import registry
+from pageflip.base.files import sha256_of
 from pageflip.export import export_onnx
-from pageflip.files import sha256_of
 from pageflip.networks import build_network
 from pageflip.params import Int8, load_params
 from tasks.register import band_of, export_files

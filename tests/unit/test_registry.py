@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from pageflip import registry
-from pageflip.errors import ConfigError, DataError, UnavailableError
-from pageflip.files import sha256_of
+from pageflip.base.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.files import sha256_of
 from pageflip.pixels import decode_image
 from pageflip.registry import TrainingRun, find_version, get_version, load_predictor, promote_version
 

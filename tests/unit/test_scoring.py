@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pageflip import frame_scores, scoring
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.inference import BATCH, Predictor
 from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
 

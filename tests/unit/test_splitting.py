@@ -11,7 +11,7 @@ from PIL import Image
 
 from frames_factory import make_index
 from pageflip import splitting
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.frames import frame_path
 from pageflip.pack import build_pack
 from pageflip.params import Shares

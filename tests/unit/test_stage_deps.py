@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 CANNOT_CHANGE_AN_OUTPUT = {
     "pageflip/__init__.py": "holds the release's number, which no stage writes",
-    "pageflip/console.py": "how a program ends",
-    "pageflip/disks.py": "what a full disk is called",
-    "pageflip/errors.py": "what a failure says; a failed stage has no outputs",
-    "pageflip/progress.py": "what is shown while a stage runs",
-    "pageflip/settings.py": "where stores and servers are, not what is in them",
+    "pageflip/base/console.py": "how a program ends",
+    "pageflip/base/full_disk.py": "what a full disk is called",
+    "pageflip/base/errors.py": "what a failure says; a failed stage has no outputs",
+    "pageflip/base/progress.py": "what is shown while a stage runs",
+    "pageflip/base/settings.py": "where stores and servers are, not what is in them",
     "tasks/__init__.py": "empty",
 }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pageflip import storage
-from pageflip.errors import ConfigError, UnavailableError
+from pageflip.base import storage
+from pageflip.base.errors import ConfigError, UnavailableError
 
 
 @pytest.fixture(params=["plain", "file"])

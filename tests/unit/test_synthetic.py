@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic import plan_clips, render_clip
 from pageflip.synthetic.geometry import lift_of
 from pageflip.synthetic.motion import pose_at

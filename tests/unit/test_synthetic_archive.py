@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames import list_frames, read_books
 from pageflip.synthetic import plan_clips, render_clip, write_archive
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing

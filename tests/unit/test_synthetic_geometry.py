@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic.geometry import Bend, Lying, Stack, lift_of, lying_page, sheet
 from pageflip.synthetic.motion import Flip, hand_poses
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synthesize

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic.hands import SHAPES, hand_sprite, hand_style
 
 LEFT_LIGHT = (-0.6, 0.0, 0.8)

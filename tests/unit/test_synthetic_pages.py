@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 from pageflip.synthetic.desks import desk_picture, desk_style
 from pageflip.synthetic.pages import page_style, page_texture
 from pageflip.synthetic.props import outline

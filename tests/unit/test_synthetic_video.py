@@ -5,7 +5,7 @@ import json
 import av
 import pytest
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.synthetic import write_video
 from pageflip.synthetic.motion import pose_at
 from pageflip.synthetic.ranges import Ranges

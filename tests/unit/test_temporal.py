@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pageflip import temporal_learning
-from pageflip.errors import DataError
+from pageflip.base.errors import DataError
 from pageflip.event_model import log_odds
 from pageflip.params import load_params
 from pageflip.sequences import SequenceReader, SequenceStream

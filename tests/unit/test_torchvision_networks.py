@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.initial_weights import load_initial
 from pageflip.networks import build_network
 

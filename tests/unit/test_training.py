@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle
-from pageflip.errors import ConfigError
 from pageflip.networks import build_network
 from pageflip.params import load_params
 from pageflip.training import train_network

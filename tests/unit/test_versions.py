@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from pageflip.versions import UNKNOWN, data_version, environment, git_revision
+from pageflip.base.provenance import UNKNOWN, data_version, environment, git_revision
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import av
 import pytest
 
-from pageflip.errors import ConfigError, DataError
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.inference import Predictor
 from pageflip.params import Stills
 from pageflip.video_evaluation import RESULT_FILE, evaluate_videos, list_videos, write_videos_report

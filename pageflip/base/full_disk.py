@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pageflip import settings
-from pageflip.errors import ConfigError, UnavailableError
+from pageflip.base import settings
+from pageflip.base.errors import ConfigError, UnavailableError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # Libraries that are not Python's, and those that wrap the error in one of their own, pass on the words only.

@@ -18,7 +18,7 @@ import os
 import re
 from pathlib import Path
 
-from pageflip.errors import ConfigError
+from pageflip.base.errors import ConfigError
 
 SQLITE = "sqlite:///"
 
@@ -35,7 +35,7 @@ def project_root() -> Path:
             return folder
     raise ConfigError(
         f"no pageflip project (a folder with dvc.yaml and params.yaml) at or above {here}",
-        "change into the project's folder, or set PAGEFLIP_HOME and the addresses named in pageflip/settings.py.",
+        "change into the project's folder, or set PAGEFLIP_HOME and the addresses named in pageflip/base/settings.py.",
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pageflip import disks
-from pageflip.errors import PageflipError
+from pageflip.base import full_disk
+from pageflip.base.errors import PageflipError
 
 OUTCOME_VARIABLE = "PAGEFLIP_OUTCOME_FILE"
 
@@ -29,7 +29,7 @@ def run_main(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        shown = error if isinstance(error, PageflipError) else disks.full_disk([error])
+        shown = error if isinstance(error, PageflipError) else full_disk.full_disk([error])
         if shown is None or os.environ.get("PAGEFLIP_TRACEBACK"):
             raise
         print(f"error: {shown}", file=sys.stderr, flush=True)

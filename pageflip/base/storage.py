@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pageflip import disks
-from pageflip.errors import ConfigError, PageflipError, UnavailableError
+from pageflip.base import full_disk
+from pageflip.base.errors import ConfigError, PageflipError, UnavailableError
 
 TEMPORARY = ".pageflip-tmp-"  # names that begin so are half-written and never listed
 DISK_FOLDER = "lost+found"  # stands at the top of a disk, and is nobody's
@@ -329,7 +329,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # among them "not found" (a parent that cannot be) and "exists" (a file of that name)
-        full = disks.full_disk([error])
+        full = full_disk.full_disk([error])
         if full is not None:
             raise full from error
         raise UnavailableError(f"{folder} cannot be made: {error}", "check the address and its permissions.") from error
@@ -444,7 +444,7 @@ def _describe(url: str, error: Exception) -> UnavailableError | None:
     if local_path(url) is not None:
         if not isinstance(error, OSError):
             return None
-        full = disks.full_disk([error], [local_path(url).parent])
+        full = full_disk.full_disk([error], [local_path(url).parent])
         return full or UnavailableError(f"{url}: {error}", "check the permissions of that folder.")
     return s3_fault(url, error)
 

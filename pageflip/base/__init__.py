@@ -1,0 +1,1 @@
+"""Modules without knowledge of pages: console, progress, errors, settings, crash-safe files, storage."""
