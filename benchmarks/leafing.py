@@ -43,7 +43,7 @@ from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, stil
 from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
-from pageflip.params import Stills, load_params
+from pageflip.params.load import Stills, load_params
 from pageflip.sequences import SequenceReader, SequenceStream, find_sequence_flips, video_stills
 from pageflip.synthetic import write_video
 from pageflip.temporal import THRESHOLD

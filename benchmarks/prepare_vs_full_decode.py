@@ -28,7 +28,7 @@ from pageflip.base.settings import project_root
 from pageflip.decoding import available_cores
 from pageflip.frames import list_frames
 from pageflip.pack import build_pack
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 
 BAR = 3.0
 FRAMES = 480

@@ -24,7 +24,7 @@ from pageflip.export import export_onnx
 from pageflip.frames import list_frames
 from pageflip.inference import Predictor
 from pageflip.networks import build_network
-from pageflip.params import Params, load_params
+from pageflip.params.load import Params, load_params
 
 NETWORK = "cnn"
 REPETITIONS, ROUNDS = 4, 3

@@ -25,7 +25,7 @@ from pageflip.batches import EpochShuffle, make_loader, stays_on_device
 from pageflip.frames import LABELS
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
-from pageflip.params import Train, load_params
+from pageflip.params.load import Train, load_params
 from pageflip.transforms import for_training
 
 BAR = 0.9

@@ -32,7 +32,7 @@ from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS, list_frames
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
-from pageflip.params import Params, load_params
+from pageflip.params.load import Params, load_params
 from pageflip.transforms import for_training
 
 BAR = 10.0

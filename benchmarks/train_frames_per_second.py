@@ -27,7 +27,7 @@ from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames import LABELS
 from pageflip.networks import build_network
 from pageflip.pack import build_pack, open_pack
-from pageflip.params import Train, load_params
+from pageflip.params.load import Train, load_params
 from pageflip.training import train_network
 from pageflip.transforms import for_training
 

@@ -19,7 +19,7 @@ from pageflip.base.errors import EXIT_DATA, ConfigError
 
 if TYPE_CHECKING:
     from pageflip.inference import Predictor
-    from pageflip.params import Stills
+    from pageflip.params.load import Stills
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -206,7 +206,7 @@ def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | No
 
 def _stills_plan() -> "Stills":
     from pageflip.base import settings
-    from pageflip.params import Stills, load_params
+    from pageflip.params.load import Stills, load_params
 
     try:
         root = settings.project_root()
@@ -218,7 +218,7 @@ def _stills_plan() -> "Stills":
 def _model_name(name: str | None) -> str:
     """The registered model's name: as given, or the project's register.model_name, or the default."""
     from pageflip.base import settings
-    from pageflip.params import load_params
+    from pageflip.params.load import load_params
 
     if name:
         return name
@@ -331,7 +331,7 @@ def benchmark_protocols(
     """Train and test a network under each protocol, from honest to leaky; finished folds are not trained again."""
     import logging
 
-    from pageflip.params import load_params
+    from pageflip.params.load import load_params
     from pageflip.protocol_benchmark import RESULT_FILE, TABLE_FILE
     from pageflip.protocol_benchmark import benchmark_protocols as measure
     from pageflip.protocol_tables import NOTES, as_table

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pageflip.activation_maps import last_features
-from pageflip.params import Imitation
+from pageflip.params.load import Imitation
 from pageflip.transforms import for_evaluation, for_training
 
 BATCH = 64

@@ -12,7 +12,7 @@ from pageflip.events import Flip
 from pageflip.frame_scores import score_files
 from pageflip.frames import LABELS
 from pageflip.inference import BATCH, Predictor, iter_video
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.pixels import decode_image
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pageflip.journal import Move
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, book_table, paired_bootstrap
-from pageflip.params import Promote
+from pageflip.params.load import Promote
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pageflip.clip_sequences import in_sequence
 from pageflip.frames import BOOKS_FILE, LABELS, list_frames
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
 from pageflip.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
-from pageflip.params import PROTOCOLS, Augment, Fit, Params, Prepare
+from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
 from pageflip.splitting import part_rows

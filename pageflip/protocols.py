@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames import LABELS
 from pageflip.metrics import SUPPLIED_NAME
-from pageflip.params import PROTOCOLS, Protocols, Shares
+from pageflip.params.load import PROTOCOLS, Protocols, Shares
 from pageflip.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS

@@ -33,7 +33,7 @@ from pageflip.base.errors import ConfigError, DataError, PageflipError, Unavaila
 from pageflip.base.files import temporary_folder
 from pageflip.base.provenance import git_revision
 from pageflip.data_versions import find_version
-from pageflip.params import Params, parse, read_yaml
+from pageflip.params.load import Params, parse, read_yaml
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -142,7 +142,7 @@ def _params_text(path: Path, wanted: tuple[str, ...]) -> str:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"{setting!r} holds no YAML value: {error}", "write it as train.seed=8.") from None
-    parse(Params, params, path, "the keys and their ranges stand in pageflip/params.py.")
+    parse(Params, params, path, "the keys and their ranges stand in pageflip/params/load.py.")
     return yaml.safe_dump(params, sort_keys=False)
 
 

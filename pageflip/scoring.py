@@ -31,7 +31,7 @@ from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.storage import join
 from pageflip.events import Flip
 from pageflip.frame_scores import FrameScores, Predicts, frame_table, score_files
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
 from pageflip.temporal import THRESHOLD

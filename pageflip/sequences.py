@@ -17,7 +17,7 @@ from pageflip.event_decoding import FlipStream, decode_flips
 from pageflip.event_model import IN_SEQUENCE_FILE, EventModel, load_event_model
 from pageflip.events import Flip
 from pageflip.inference import iter_full_frames
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.stills import Picture, Still, find_rests, pick_stills
 from pageflip.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
 

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional
 from pageflip.calibration import calibrated
 from pageflip.metrics import binary_metrics
 from pageflip.networks import predict_logits
-from pageflip.params import Change
+from pageflip.params.load import Change
 
 
 def changed(batch: Tensor, change: Change) -> Tensor:

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import DataError
 from pageflip.frames import LABELS
-from pageflip.params import Shares
+from pageflip.params.load import Shares
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"

@@ -28,7 +28,7 @@ from pageflip.event_metrics import TOLERANCE_MS, Event, Truth, event_metrics
 from pageflip.event_model import EventModel, load_event_model
 from pageflip.events import BASELINES, Flip, difference_flips
 from pageflip.metrics import binary_metrics
-from pageflip.params import Events
+from pageflip.params.load import Events
 from pageflip.sequences import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.timelines import Timeline
 

@@ -30,7 +30,7 @@ from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle, Part, make_loader, stays_on_device
 from pageflip.initial_weights import load_initial
 from pageflip.networks import INITIAL, build_network
-from pageflip.params import Augment, Fit
+from pageflip.params.load import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pageflip.augmentation import augment
-from pageflip.params import Augment
+from pageflip.params.load import Augment
 
 
 def for_evaluation(frames: Tensor) -> Tensor:

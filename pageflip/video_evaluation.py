@@ -20,7 +20,7 @@ from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, stil
 from pageflip.events import BASELINES, Flip
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.prediction import find_events
 from pageflip.report import STYLE_COLOURS, page_environment
 from pageflip.sequences import find_sequence_flips

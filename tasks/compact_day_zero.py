@@ -22,7 +22,7 @@ from pageflip.base.files import replaced_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.export import export_onnx
 from pageflip.inference import Predictor
-from pageflip.params import Compact, DayZero, Params
+from pageflip.params.load import Compact, DayZero, Params
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from tasks.train import training_key
 

@@ -35,7 +35,7 @@ from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
 from pageflip.pack import build_pack, open_pack
-from pageflip.params import DayZero, Params, Shares, Threshold, load_params, parse
+from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero

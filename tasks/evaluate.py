@@ -33,7 +33,7 @@ from pageflip.metrics import (
 )
 from pageflip.networks import INITIAL, load_network, predict_logits, read_config
 from pageflip.pack import data_digest, open_pack
-from pageflip.params import Evaluate, Events, Threshold, load_params
+from pageflip.params.load import Evaluate, Events, Threshold, load_params
 from pageflip.report import write_plots, write_report
 from pageflip.shortcuts import run_shortcut_test
 from pageflip.splitting import part_rows, read_assignment

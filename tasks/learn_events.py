@@ -38,7 +38,7 @@ from pageflip.event_model import log_odds
 from pageflip.frames import LABELS, list_frames, read_books
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
-from pageflip.params import Events, load_params
+from pageflip.params.load import Events, load_params
 from pageflip.pixels import decode_image
 from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize

@@ -30,7 +30,7 @@ from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.provenance import data_version
 from pageflip.dag_runs import run_dag
 from pageflip.data_versions import track_raw
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.service_config import Places
 
 RUN_PREFIX = "main-job-"

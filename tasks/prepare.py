@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pageflip.base.console import run_main
 from pageflip.pack import build_pack
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 
 
 def main() -> None:

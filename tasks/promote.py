@@ -26,7 +26,7 @@ from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of, write_json
 from pageflip.inference import Predictor
 from pageflip.pack import open_pack
-from pageflip.params import Params, Promote, load_params
+from pageflip.params.load import Params, Promote, load_params
 from pageflip.promotion import Check, Judged
 from pageflip.splitting import part_rows, read_assignment
 

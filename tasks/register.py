@@ -24,7 +24,7 @@ from pageflip.base.provenance import data_version, git_revision
 from pageflip.export import check_parity, export_onnx, measure_file, quantize_onnx
 from pageflip.networks import load_network, predict_rows, read_config
 from pageflip.pack import open_pack
-from pageflip.params import Register, load_params
+from pageflip.params.load import Register, load_params
 from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")

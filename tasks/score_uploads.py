@@ -24,7 +24,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.progress import track
 from pageflip.base.storage import join
-from pageflip.params import Params, Stills, load_params
+from pageflip.params.load import Params, Stills, load_params
 from pageflip.uploads import Ledger
 
 

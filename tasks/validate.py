@@ -14,7 +14,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece
 from pageflip.pack import open_pack
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.quality import Check, check_frames
 
 

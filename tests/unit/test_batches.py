@@ -6,7 +6,7 @@ import torch
 
 from pageflip import batches, training
 from pageflip.batches import CopiedAhead, DeviceRows, EpochShuffle, make_loader, stays_on_device
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.training import train_network
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
 from pageflip.calibration import calibrated
 from pageflip.pack import open_pack
-from pageflip.params import Params, Shares, load_params
+from pageflip.params.load import Params, Shares, load_params
 from pageflip.pixels import resize_frame
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero

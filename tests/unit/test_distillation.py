@@ -6,7 +6,7 @@ import torch
 
 from pageflip.distillation import imitate, listen
 from pageflip.networks import build_network, predict_logits
-from pageflip.params import Imitation, load_params
+from pageflip.params.load import Imitation, load_params
 
 
 @pytest.fixture

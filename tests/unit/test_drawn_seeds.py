@@ -4,7 +4,7 @@ import json
 
 from benchmarks import leafing
 from pageflip import day_zero, event_model
-from pageflip.params import DayZero, load_params
+from pageflip.params.load import DayZero, load_params
 from pageflip.sample import UPLOADS_SEED
 from pageflip.synthetic import plan_clips
 from pageflip.synthetic.ranges import load_synthesize

@@ -10,7 +10,7 @@ from pageflip.event_decoding import decode_flips
 from pageflip.event_learning import Recording, learn_event_model, states_of
 from pageflip.event_metrics import Truth
 from pageflip.event_model import load_event_model
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 
 PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.model_copy(
     update={"folds": 2, "evidence_per_s": (12.0,)}

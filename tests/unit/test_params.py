@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pageflip.base.errors import ConfigError
-from pageflip.params import FitChanges, load_params
+from pageflip.params.load import FitChanges, load_params
 
 
 @pytest.fixture

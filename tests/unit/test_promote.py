@@ -9,7 +9,7 @@ import pytest
 
 from pageflip import journal, registry
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.params import Override, load_params
+from pageflip.params.load import Override, load_params
 from tasks.promote import approved, candidate_version, decide, promote, verify
 
 GOOD, CALLS_ALL_FLIPS, TWIN_OF_GOOD = "1", "2", "3"  # see REGISTERED in conftest.py

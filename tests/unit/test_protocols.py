@@ -9,7 +9,7 @@ import pytest
 import frames_factory
 from pageflip import protocols
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.params import PROTOCOLS, Protocols, Shares
+from pageflip.params.load import PROTOCOLS, Protocols, Shares
 from pageflip.protocols import Fold, check_fold, make_folds, parts_in_time, seen_in_training
 
 THIRDS = Shares(train=0.6, val=0.2, test=0.2)

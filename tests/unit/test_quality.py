@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.quality import check_frames
 from tasks import validate
 

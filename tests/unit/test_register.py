@@ -9,7 +9,7 @@ from pageflip import registry
 from pageflip.base.files import sha256_of
 from pageflip.export import export_onnx
 from pageflip.networks import build_network
-from pageflip.params import Int8, load_params
+from pageflip.params.load import Int8, load_params
 from tasks.register import band_of, export_files
 
 WIDTH, HEIGHT = 27, 48

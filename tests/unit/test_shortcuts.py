@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.params import Change, load_params
+from pageflip.params.load import Change, load_params
 from pageflip.shortcuts import changed, run_shortcut_test
 
 

@@ -14,7 +14,7 @@ from pageflip import splitting
 from pageflip.base.errors import DataError
 from pageflip.frames import frame_path
 from pageflip.pack import build_pack
-from pageflip.params import Shares
+from pageflip.params.load import Shares
 from pageflip.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
 from tasks import split as split_stage
 from tasks.split import refuse_leak

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pageflip.events import Flip
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.stills import Picture, Rest, agreeing_share, agreement, find_rests, judge, measure, pick_stills
 
 FPS, WIDE, TALL = 30, 180, 320

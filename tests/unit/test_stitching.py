@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pageflip.metrics import flat_numbers
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.sequences import SEQUENCE_FPS
 from pageflip.stitching import (
     DECODER,

@@ -12,7 +12,7 @@ import torch
 from pageflip import temporal_learning
 from pageflip.base.errors import DataError
 from pageflip.event_model import log_odds
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.sequences import SequenceReader, SequenceStream
 from pageflip.synthetic import write_video
 from pageflip.temporal import (

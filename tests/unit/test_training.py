@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle
 from pageflip.networks import build_network
-from pageflip.params import load_params
+from pageflip.params.load import load_params
 from pageflip.training import train_network
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pageflip.params import Augment
+from pageflip.params.load import Augment
 from pageflip.transforms import for_evaluation, for_training
 
 OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}

@@ -8,7 +8,7 @@ import pytest
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.inference import Predictor
-from pageflip.params import Stills
+from pageflip.params.load import Stills
 from pageflip.video_evaluation import RESULT_FILE, evaluate_videos, list_videos, write_videos_report
 from report_factory import HOSTILE, Page
 from uploads_factory import frame

@@ -547,7 +547,7 @@ def load_params(path: Path) -> Params:
     Raises:
         ConfigError: the file is missing, is not YAML, or has an unknown, missing or impossible value.
     """
-    return parse(Params, read_yaml(path), path, "the keys and their ranges stand in pageflip/params.py.")
+    return parse(Params, read_yaml(path), path, "the keys and their ranges stand in pageflip/params/load.py.")
 
 
 def read_yaml(path: Path) -> Any:

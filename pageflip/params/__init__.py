@@ -1,0 +1,1 @@
+"""The parameters of `params.yaml` as typed sections, one module per section."""
