@@ -20,7 +20,7 @@ from pageflip.base.errors import ConfigError, PageflipError, UnavailableError
 from pageflip.base.provenance import data_version
 
 if TYPE_CHECKING:
-    from pageflip.airflow_client import AirflowClient
+    from pageflip.local_stack.airflow_client import AirflowClient
 
 PUBLISHED = "published"  # in place of a hash: the version published last, or else the project's own
 FRAMES_ASSET = "frames"  # the asset pageflip://frames of dags/retrain.py
@@ -94,14 +94,14 @@ def _tell_airflow(version: str) -> str:
 
 def _client() -> "AirflowClient | None":
     """The Airflow that PAGEFLIP_AIRFLOW_URL names, or the one of `make up`; None when there is neither."""
-    from pageflip import services
-    from pageflip.airflow_client import AirflowClient
+    from pageflip.local_stack import supervisor
+    from pageflip.local_stack.airflow_client import AirflowClient
 
     url = os.environ.get("PAGEFLIP_AIRFLOW_URL")
     if url:
         user = os.environ.get("PAGEFLIP_AIRFLOW_USER") or "admin"
         return AirflowClient(url, user, os.environ.get("PAGEFLIP_AIRFLOW_PASSWORD", ""), tries=2)
-    running = services.find_running()
+    running = supervisor.find_running()
     return AirflowClient(running.airflow_url, running.user, running.password, tries=2) if running else None
 
 

@@ -22,16 +22,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import runs, service_config, services
-from pageflip.airflow_client import AirflowClient, TaskState
+from pageflip import runs
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.provenance import data_version
-from pageflip.dag_runs import run_dag
 from pageflip.data_versions import track_raw
+from pageflip.local_stack import config, supervisor
+from pageflip.local_stack.airflow_client import AirflowClient, TaskState
+from pageflip.local_stack.config import Places
+from pageflip.local_stack.dag_runs import run_dag
 from pageflip.params.load import load_params
-from pageflip.service_config import Places
 
 RUN_PREFIX = "main-job-"
 RETRAIN_SECONDS = 30 * 24 * 3600.0  # dags/retrain.py ends a run long before, its wait for a person included
@@ -65,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as after Ctrl-C: stop what was started
-    where = service_config.places()
+    where = config.places()
     with _only_one(where.home), ExitStack() as stack:
         _run(where, stack)
 
@@ -76,7 +77,7 @@ def _run(where: Places, stack: ExitStack) -> None:
     with clock.step("sample frames"):
         _make_frames(where)
     with clock.step("start Airflow"):
-        up = stack.enter_context(services.airflow_for_a_job(ENVIRONMENT, _say))
+        up = stack.enter_context(supervisor.airflow_for_a_job(ENVIRONMENT, _say))
         client = AirflowClient(up.airflow_url, up.user, up.password)
         client.ensure_gpu_pool()
     logs = where.airflow_home / "logs"
@@ -181,7 +182,7 @@ def _show(results: dict[str, Any], clock: Clock, tasks: dict[str, list[TaskState
     console.print(_result_table(results), _time_table(clock, tasks))
     _say(f"Evaluation report  {results['report']}")
     _say(f"Scoring report     {results['scoring']['report']}")
-    airflow, mlflow = services.addresses()
+    airflow, mlflow = supervisor.addresses()
     _say(f"`make up` opens the pages of Airflow ({airflow}) and MLflow ({mlflow}).")
 
 

@@ -10,9 +10,9 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import services
-from pageflip.airflow_client import AirflowClient
 from pageflip.base.console import run_main
+from pageflip.local_stack import supervisor
+from pageflip.local_stack.airflow_client import AirflowClient
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     if args.action == "up":
         _up(args)
     elif args.action == "down":
-        services.down(_say)
+        supervisor.down(_say)
     else:
         _status()
 
@@ -36,7 +36,7 @@ def _say(line: str) -> None:
 
 
 def _up(args: argparse.Namespace) -> None:
-    running = services.up(args.airflow_port, args.mlflow_port, with_mlflow=not args.no_mlflow, report=_say)
+    running = supervisor.up(args.airflow_port, args.mlflow_port, with_mlflow=not args.no_mlflow, report=_say)
     AirflowClient(running.airflow_url, running.user, running.password).ensure_gpu_pool()
     _say(f"\nAirflow  {running.airflow_url}   user {running.user}, password {running.password}")
     _say(f"         (the password is kept in {running.password_file})")
@@ -46,7 +46,7 @@ def _up(args: argparse.Namespace) -> None:
 
 def _status() -> None:
     table = Table("service", "state", "address")
-    for service in services.status():
+    for service in supervisor.status():
         table.add_row(service.name, service.state, service.url)
     Console().print(table)
 

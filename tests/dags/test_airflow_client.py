@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from json_server import json_server
 
-from pageflip import airflow_client
-from pageflip.airflow_client import AirflowClient
 from pageflip.base.errors import ConfigError
+from pageflip.local_stack import airflow_client
+from pageflip.local_stack.airflow_client import AirflowClient
 
 Answers = dict[tuple[str, str], list[tuple[int, dict]]]
 RUNS = "/api/v2/dags/retrain/dagRuns"

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pageflip import service_config, services
-from pageflip.airflow_client import AirflowClient
 from pageflip.base.errors import ConfigError, UnavailableError
-from pageflip.dag_runs import DagRunError, run_dag
+from pageflip.local_stack import config, supervisor
+from pageflip.local_stack.airflow_client import AirflowClient
+from pageflip.local_stack.dag_runs import DagRunError, run_dag
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """
@@ -87,20 +87,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def airflow(project: Path, webhook: tuple[str, list[dict]]) -> Iterator[services.Running]:
+def airflow(project: Path, webhook: tuple[str, list[dict]]) -> Iterator[supervisor.Running]:
     variables = {
         "PAGEFLIP_ALERT_URL": webhook[0],
-        "PAGEFLIP_APPROVERS": f"{service_config.USER}, deputy",
+        "PAGEFLIP_APPROVERS": f"{config.USER}, deputy",
         "PAGEFLIP_RETRAIN_DEADLINE_HOURS": "0.0005",  # 1.8 s
         "PAGEFLIP_RETRAIN_SCHEDULE": "data",
         "PAGEFLIP_SCORE_SCHEDULE": "none",
     }
-    with services.airflow_for_a_job(variables) as running:
+    with supervisor.airflow_for_a_job(variables) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def client(airflow: services.Running) -> AirflowClient:
+def client(airflow: supervisor.Running) -> AirflowClient:
     client = AirflowClient(airflow.airflow_url, airflow.user, airflow.password)
     client.ensure_gpu_pool()
     client.ensure_gpu_pool()  # a second time changes nothing
@@ -119,57 +119,57 @@ def test_a_taken_port_is_named_with_the_way_to_choose_another(project):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} for Airflow .*\n.*--airflow-port or PAGEFLIP_AIRFLOW_PORT"):
-            services.up(port, with_mlflow=False)
+            supervisor.up(port, with_mlflow=False)
 
 
 def test_a_port_that_is_no_number_is_refused(project, monkeypatch):
     monkeypatch.setenv("PAGEFLIP_MLFLOW_PORT", "http")
     with pytest.raises(ConfigError, match="port 'http' for MLflow"):
-        services.up(services._any_port())
+        supervisor.up(supervisor._any_port())
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
-    where = service_config.Places(tmp_path, tmp_path / "home")
-    keys = service_config.load_keys(where)
-    assert service_config.load_keys(where) == keys
+    where = config.Places(tmp_path, tmp_path / "home")
+    keys = config.load_keys(where)
+    assert config.load_keys(where) == keys
     for file in (where.folder / "keys.json", where.password_file):
         assert file.stat().st_mode & 0o077 == 0
 
 
 def test_without_the_orchestrator_environment_the_command_that_makes_it_is_named(tmp_path):
     with pytest.raises(ConfigError, match="make setup"):
-        service_config.programs(service_config.Places(tmp_path, tmp_path / "home"), None)
+        config.programs(config.Places(tmp_path, tmp_path / "home"), None)
 
 
 def test_a_stale_pidfile_makes_no_strangers_session_ours(tmp_path):
-    where = service_config.Places(tmp_path, tmp_path / "home")
+    where = config.Places(tmp_path, tmp_path / "home")
     where.folder.mkdir(parents=True)
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     where.pidfile.write_text(str(stranger.pid), encoding="utf-8")
-    assert services._processes(where) == set()  # the number is another's by now
+    assert supervisor._processes(where) == set()  # the number is another's by now
     stranger.kill()
     stranger.wait()
     where.pidfile.write_text("0", encoding="utf-8")
-    assert services._processes(where) == set()  # in a container, the session of whatever was started from outside
+    assert supervisor._processes(where) == set()  # in a container, the session of whatever was started from outside
     sleeper = subprocess.Popen([sys.executable, "-c", SESSION], start_new_session=True, stdout=subprocess.PIPE)
     child = psutil.Process(int(sleeper.stdout.readline()))
     sleeper.wait()
     sleeper.stdout.close()
     where.pidfile.write_text(str(sleeper.pid), encoding="utf-8")
-    assert services._processes(where) == {child}
+    assert supervisor._processes(where) == {child}
     later = child.create_time() + 60
     os.utime(where.pidfile, (later, later))
-    assert services._processes(where) == set()  # a process older than the session
+    assert supervisor._processes(where) == set()  # a process older than the session
     os.utime(where.pidfile, (psutil.boot_time() - 60,) * 2)
-    assert services._processes(where) == set()  # the file is from before the machine started
+    assert supervisor._processes(where) == set()  # the file is from before the machine started
     child.kill()
-    assert services._wait([child], 10) == []
+    assert supervisor._wait([child], 10) == []
 
 
 def test_a_job_that_was_killed_owns_nothing():
     me = psutil.Process()
-    assert services._job_lives({"pid": me.pid, "started": me.create_time()})
-    assert not services._job_lives(
+    assert supervisor._job_lives({"pid": me.pid, "started": me.create_time()})
+    assert not supervisor._job_lives(
         {"pid": me.pid, "started": me.create_time() - 3600}
     )  # the number is another's by now
 
@@ -194,7 +194,7 @@ def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, 
 
 def listening_addresses() -> set[str]:
     found = set()
-    for process in services._processes(service_config.places()):
+    for process in supervisor._processes(config.places()):
         with suppress(psutil.Error):  # some live for a moment only
             connections = process.net_connections("inet")
             found |= {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
@@ -202,7 +202,7 @@ def listening_addresses() -> set[str]:
 
 
 def airflow_states() -> set[str]:
-    return {status.state for status in services.status() if status.name.startswith("airflow")}
+    return {status.state for status in supervisor.status() if status.name.startswith("airflow")}
 
 
 def test_a_failed_task_is_reported_with_the_end_of_its_log_and_where_it_is(project, client):
@@ -253,7 +253,7 @@ def test_a_rejected_candidate_is_not_promoted_even_when_promote_is_cleared(proje
         "promote": "skipped",
     }
     rejected = told(webhook, "promotion_rejected")[-1]
-    assert rejected["by"] == service_config.USER
+    assert rejected["by"] == config.USER
     assert "rejected by admin" in rejected["text"]
     clear(client, "test-form", "promote")
     assert finished(client, "test-form")["promote"] == "skipped"
@@ -283,7 +283,7 @@ def test_who_approved_when_asked_again_is_handed_to_promote(project, client):
         "promote": "success",
     }
     assert "--run test-form" in (project / "done-promote").read_text(encoding="utf-8")
-    assert (project / "approver-promote").read_text(encoding="utf-8") == service_config.USER
+    assert (project / "approver-promote").read_text(encoding="utf-8") == config.USER
 
 
 FORM_STATES = {"prepare": "success", "train@vit": "success", "train@cnn": "skipped"}
@@ -327,20 +327,20 @@ def test_a_run_is_refused_twice(client):
 
 def test_up_is_refused_while_a_job_runs_its_own_airflow(airflow):
     with pytest.raises(ConfigError, match=r"the main job runs its own Airflow\n.*wait for it"):
-        services.up(with_mlflow=False)
+        supervisor.up(with_mlflow=False)
 
 
 def test_a_second_up_says_so_and_a_job_leaves_what_a_user_started(airflow):
-    where = service_config.places()
+    where = config.places()
     state = where.state.read_text(encoding="utf-8")
     where.state.write_text(json.dumps({**json.loads(state), "owner": "user"}), encoding="utf-8")
     said = []
-    assert services.up(report=said.append, with_mlflow=False) == airflow
+    assert supervisor.up(report=said.append, with_mlflow=False) == airflow
     assert said == ["The services are up already."]
-    with services.airflow_for_a_job({}, said.append) as running:
+    with supervisor.airflow_for_a_job({}, said.append) as running:
         assert running == airflow
-    assert services.find_running() == airflow
-    assert services.addresses()[0] == airflow.airflow_url
+    assert supervisor.find_running() == airflow
+    assert supervisor.addresses()[0] == airflow.airflow_url
     where.state.write_text(state, encoding="utf-8")
 
 
@@ -353,20 +353,20 @@ def test_down_ends_every_process_even_those_of_a_running_task(project, airflow, 
         with suppress(FileNotFoundError):
             pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
     assert len(pids) == 2
-    processes = services._processes(service_config.places())
+    processes = supervisor._processes(config.places())
     assert set(pids) <= {process.pid for process in processes}
     said = []
-    assert services.down(said.append) is True
+    assert supervisor.down(said.append) is True
     assert "processes have gone" in said[-1]
-    assert not any(services._alive(process) for process in processes)
-    assert services.down(said.append) is False
+    assert not any(supervisor._alive(process) for process in processes)
+    assert supervisor.down(said.append) is False
     assert said[-1] == "No services are running."
-    assert services.find_running() is None
+    assert supervisor.find_running() is None
 
 
 def test_two_commands_do_not_start_services_at_once(project):
-    with services._lock(service_config.places()), pytest.raises(UnavailableError, match="another command"):
-        services.down()
+    with supervisor._lock(config.places()), pytest.raises(UnavailableError, match="another command"):
+        supervisor.down()
 
 
 def test_status_of_nothing_says_down(project):

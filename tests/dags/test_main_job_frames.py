@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pageflip.base.provenance import data_version
-from pageflip.service_config import Places
+from pageflip.local_stack.config import Places
 from tasks import main_job
 
 

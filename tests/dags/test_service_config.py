@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pageflip import service_config, services
-from pageflip.service_config import Places
+from pageflip.local_stack import config, supervisor
+from pageflip.local_stack.config import Places
 
 
 @pytest.fixture
@@ -17,20 +17,20 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
-    return service_config.places()
+    return config.places()
 
 
 def test_services_get_every_address_in_full(where, tmp_path, monkeypatch):
     for name in ("REMOTE", "STORE", "UPLOADS", "RESULTS"):
         monkeypatch.setenv(f"PAGEFLIP_{name}", name.lower())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
-    found = service_config.environment(where, 8080, None, {})
+    found = config.environment(where, 8080, None, {})
     for name in ("REMOTE", "STORE", "UPLOADS", "RESULTS"):
         assert found[f"PAGEFLIP_{name}"] == str(tmp_path / name.lower())
     assert found["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/runs.db"
     monkeypatch.setenv("PAGEFLIP_REMOTE", "s3://bucket/remote")
     monkeypatch.delenv("PAGEFLIP_UPLOADS")
-    found = service_config.environment(where, 8080, None, {})
+    found = config.environment(where, 8080, None, {})
     assert found["PAGEFLIP_REMOTE"] == "s3://bucket/remote"
     assert "PAGEFLIP_UPLOADS" not in found
 
@@ -40,17 +40,17 @@ def test_the_log_in_is_ours_and_other_settings_of_airflow_are_the_users(where, m
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "7")
     where.password_file.parent.mkdir(parents=True)
     where.password_file.write_text(json.dumps({"someone": "theirs"}), encoding="utf-8")
-    found = service_config.environment(where, 8080, None, {})
+    found = config.environment(where, 8080, None, {})
     assert found["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin"
     assert found["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] == str(where.password_file)
     assert found["AIRFLOW__CORE__PARALLELISM"] == "7"
-    assert service_config.password(where) == service_config.load_keys(where)["password"]
+    assert config.password(where) == config.load_keys(where)["password"]
 
 
 def test_addresses_follow_the_environment_and_hide_passwords(where, monkeypatch):
-    assert services.addresses() == ("http://127.0.0.1:8080", "http://127.0.0.1:5000")
+    assert supervisor.addresses() == ("http://127.0.0.1:8080", "http://127.0.0.1:5000")
     monkeypatch.setenv("PAGEFLIP_AIRFLOW_PORT", "8081")
     monkeypatch.setenv("PAGEFLIP_MLFLOW_PORT", "5001")
-    assert services.addresses() == ("http://127.0.0.1:8081", "http://127.0.0.1:5001")
+    assert supervisor.addresses() == ("http://127.0.0.1:8081", "http://127.0.0.1:5001")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@host:5000")
-    assert services.addresses()[1] == "http://user:***@host:5000"
+    assert supervisor.addresses()[1] == "http://user:***@host:5000"

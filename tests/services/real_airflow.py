@@ -12,9 +12,9 @@ import pytest
 import yaml
 from pipeline.conftest import OURS, ROOT, call
 
-from pageflip import services
-from pageflip.airflow_client import AirflowClient
-from pageflip.services import Running
+from pageflip.local_stack import supervisor
+from pageflip.local_stack.airflow_client import AirflowClient
+from pageflip.local_stack.supervisor import Running
 
 STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
 # nobody is asked where approval is automatic
@@ -36,7 +36,7 @@ def airflow(project: Path, home: Path, extra: Mapping[str, str]) -> Iterator[tup
         patch.setenv("PAGEFLIP_HOME", str(home))
         patch.setenv("PAGEFLIP_PROJECT", str(project))
         patch.setenv("PAGEFLIP_PYTHON", sys.executable)
-        with services.airflow_for_a_job(extra, lambda line: None) as running:
+        with supervisor.airflow_for_a_job(extra, lambda line: None) as running:
             client = AirflowClient(running.airflow_url, running.user, running.password)
             client.ensure_gpu_pool()
             yield client, running

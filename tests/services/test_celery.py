@@ -25,8 +25,8 @@ from services.real_airflow import (
     outs_of_run,
 )
 
-from pageflip import service_config
-from pageflip.dag_runs import run_dag
+from pageflip.local_stack import config
+from pageflip.local_stack.dag_runs import run_dag
 
 PASSWORD = "test-secret"
 
@@ -66,7 +66,7 @@ def told(postgres: Postgres, redis: str, drivers: Path) -> dict[str, str]:
 @contextmanager
 def _workers(names: tuple[str, ...], port: int, extra: Mapping[str, str], logs: Path) -> Iterator[list[psutil.Process]]:
     """Celery workers of one machine, each its own process group."""
-    env = service_config.environment(service_config.places(), port, None, extra)
+    env = config.environment(config.places(), port, None, extra)
     command = [str(ORCHESTRATOR / "bin" / "airflow"), "celery", "worker", "--skip-serve-logs", "--concurrency", "1"]
     workers = []
     try:

@@ -13,7 +13,7 @@ from pipeline.conftest import ROOT, make_project
 from services.docker_daemon import Docker, base_image
 from services.real_airflow import ALL_WELL, STAGES, airflow, needs_orchestrator
 
-from pageflip.dag_runs import DagRunError, run_dag
+from pageflip.local_stack.dag_runs import DagRunError, run_dag
 
 PACKAGES = sysconfig.get_path("purelib")
 USER = 10001

@@ -27,8 +27,8 @@ from services.real_airflow import (
     task_logs,
 )
 
-from pageflip.airflow_client import AirflowClient, TaskState
-from pageflip.dag_runs import run_dag
+from pageflip.local_stack.airflow_client import AirflowClient, TaskState
+from pageflip.local_stack.dag_runs import run_dag
 
 DOWN_S = 8
 RUN_S = 1800

@@ -21,11 +21,11 @@ from typing import Any
 import psutil
 import requests
 
-from pageflip import service_config
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.files import write_json
-from pageflip.service_config import HOST, MARK, Places
+from pageflip.local_stack import config
+from pageflip.local_stack.config import HOST, MARK, Places
 
 AIRFLOW_PORT, MLFLOW_PORT = 8080, 5000
 AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
@@ -62,7 +62,7 @@ class Status:
 
 def find_running() -> Running | None:
     """What is up, by the state that `up` left behind and the supervisor that is alive; None when nothing is."""
-    where = service_config.places()
+    where = config.places()
     if _supervisor(where) is None or not where.state.exists():
         return None
     state = _state(where)
@@ -72,7 +72,7 @@ def find_running() -> Running | None:
 def addresses() -> tuple[str, str]:
     """Where the pages of Airflow and MLflow are, or will be once `up` has been called without arguments."""
     running = find_running()
-    found = running if running is not None and _state(service_config.places())["owner"] == "user" else None
+    found = running if running is not None and _state(config.places())["owner"] == "user" else None
     airflow = os.environ.get("PAGEFLIP_AIRFLOW_PORT") or AIRFLOW_PORT
     mlflow = os.environ.get("PAGEFLIP_MLFLOW_PORT") or MLFLOW_PORT
     elsewhere = settings.shown(os.environ.get("MLFLOW_TRACKING_URI") or "")
@@ -103,7 +103,7 @@ def up(
         ConfigError: a port is taken, the orchestrator environment is missing, or a job runs its own services.
         UnavailableError: a service did not become healthy; nothing is left running.
     """
-    where = service_config.places()
+    where = config.places()
     with _lock(where):
         found = _found(where)
         if found is None:
@@ -122,7 +122,7 @@ def down(report: Report = print) -> bool:
     Raises:
         UnavailableError: a process outlived even SIGKILL.
     """
-    where = service_config.places()
+    where = config.places()
     with _lock(where):
         return _stop(where, report)
 
@@ -146,7 +146,7 @@ def status() -> list[Status]:
 @contextmanager
 def airflow_for_a_job(extra: Mapping[str, str], report: Report = print) -> Iterator[Running]:
     """Use the Airflow that is up, or start one on a free port, without MLflow, for as long as the block lasts."""
-    where = service_config.places()
+    where = config.places()
     with _lock(where):
         found = running = _found(where)
         if running is None:
@@ -214,8 +214,8 @@ def _start(
 ) -> Running:
     airflow_url = f"http://{HOST}:{airflow_port}"
     mlflow_url = f"http://{HOST}:{mlflow_port}" if mlflow_port else None
-    env = service_config.environment(where, airflow_port, mlflow_url, extra)
-    service_config.render(where, service_config.programs(where, mlflow_port))
+    env = config.environment(where, airflow_port, mlflow_url, extra)
+    config.render(where, config.programs(where, mlflow_port))
     _migrate(where, env, report)
     (where.logs / "supervisord.log").unlink(missing_ok=True)
     command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(where.config)]
@@ -230,8 +230,8 @@ def _running(where: Places, airflow_url: str, mlflow_url: str | None) -> Running
     return Running(
         airflow_url=airflow_url,
         mlflow_url=mlflow_url,
-        user=service_config.USER,
-        password=service_config.password(where),
+        user=config.USER,
+        password=config.password(where),
         password_file=str(where.password_file),
         logs=str(where.logs),
     )

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pageflip.airflow_client import UNFINISHED, AirflowClient, TaskState
 from pageflip.base.errors import PageflipError
+from pageflip.local_stack.airflow_client import UNFINISHED, AirflowClient, TaskState
 
 EXIT_RUN_FAILED = 1
 WAITS_FOR_A_PERSON = "awaiting_input"

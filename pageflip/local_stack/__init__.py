@@ -1,0 +1,1 @@
+"""Airflow and MLflow as local processes, and clients of Airflow's API."""
