@@ -37,10 +37,10 @@ from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
 from pageflip.day_zero import load_day_zero
-from pageflip.decoding import available_cores
 from pageflip.event_learning import states_of
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.frames.parallel import available_cores
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills, load_params

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import pageflip.synthetic
 from pageflip.base import settings
-from pageflip.decoding import available_cores
-from pageflip.frames import frame_path, list_frames
+from pageflip.frames.names import frame_path, list_frames
+from pageflip.frames.parallel import available_cores
 from pageflip.synthetic import plan_clips, write_archive
 from pageflip.transforms import for_evaluation
 

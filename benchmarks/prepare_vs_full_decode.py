@@ -1,6 +1,6 @@
 """How much faster the stage `prepare` packs frames than the usual way does.
 
-Measured: frames per second of `pageflip.pack.build_pack`, everything included (listing, reading, SHA-256, decoding,
+Measured: frames per second of `pageflip.frames.pack.build_pack`, everything included (listing, reading, SHA-256, decoding,
 perceptual hash, statistics, table), on 480 synthetic frames of 1080x1920 (120 pictures, four times each) with one
 worker a core. Against: Pillow's full decode, convert and bilinear resize of the same files to the same size into the
 same kind of memory-mapped array, on as many threads. The value is the ratio of the two speeds. In the detail: the
@@ -25,9 +25,9 @@ from PIL import Image
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, repeated, seconds
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.decoding import available_cores
-from pageflip.frames import list_frames
-from pageflip.pack import build_pack
+from pageflip.frames.names import list_frames
+from pageflip.frames.pack import build_pack
+from pageflip.frames.parallel import available_cores
 from pageflip.params.load import load_params
 
 BAR = 3.0

@@ -3,7 +3,7 @@
 Measured: frames per second of `pageflip.evaluation.evaluate_folder`, one decoding worker a core, with the ONNX file
 of an untrained default network (the weights do not matter to speed), on 480 synthetic frames of 1080x1920 (120
 pictures, four times each); median of three. In the detail, alternating with it: decoding alone
-(`pageflip.decoding.decode_in_chunks`) and the model alone (`Predictor.predict` on decoded frames), as frames per
+(`pageflip.frames.parallel.decode_in_chunks`) and the model alone (`Predictor.predict` on decoded frames), as frames per
 second and as shares of the whole. Both use all cores and overlap, so the shares may add up to more than one.
 
     python -m benchmarks score_frames_per_second
@@ -18,10 +18,10 @@ import torch
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.decoding import available_cores, decode_in_chunks
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import export_onnx
-from pageflip.frames import list_frames
+from pageflip.frames.names import list_frames
+from pageflip.frames.parallel import available_cores, decode_in_chunks
 from pageflip.inference import Predictor
 from pageflip.networks import build_network
 from pageflip.params.load import Params, load_params

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import HEIGHT, SEED, WIDTH, machine, seconds
 from benchmarks.results import Result
-from pageflip.frames import list_frames
+from pageflip.frames.names import list_frames
 from pageflip.synthetic import plan_clips, write_archive
 from pageflip.synthetic.scene import Clip
 

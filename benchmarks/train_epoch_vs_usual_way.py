@@ -29,9 +29,9 @@ from benchmarks.measuring import alternate, drawn_frames, machine, quiet, second
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
-from pageflip.frames import LABELS, list_frames
+from pageflip.frames.names import LABELS, list_frames
+from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks import build_network
-from pageflip.pack import build_pack, open_pack
 from pageflip.params.load import Params, load_params
 from pageflip.transforms import for_training
 

@@ -24,9 +24,9 @@ from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, q
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
+from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks import build_network
-from pageflip.pack import build_pack, open_pack
 from pageflip.params.load import Train, load_params
 from pageflip.training import train_network
 from pageflip.transforms import for_training

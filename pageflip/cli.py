@@ -73,7 +73,7 @@ def import_command(
     track: Annotated[bool, typer.Option(help="Track data/raw with DVC and push it to the remote.")] = True,
 ) -> None:
     """Bring labelled frames into the project, all of them or none."""
-    from pageflip.archive import import_frames
+    from pageflip.frames.importing import import_frames
 
     result = import_frames(source, out, monreader=monreader, merge=merge, replace=replace)
     print(f"imported {result.frames} frames of {result.clips} clips ({result.bytes / 1e6:.0f} MB) into {out}")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.progress import track
-from pageflip.decoding import CHUNK, available_cores, decode_in_chunks
-from pageflip.frames import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
+from pageflip.frames.names import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
+from pageflip.frames.parallel import CHUNK, available_cores, decode_in_chunks
 from pageflip.inference import Predictor
 from pageflip.metrics import binary_metrics, book_table, clip_table
 

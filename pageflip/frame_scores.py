@@ -13,9 +13,9 @@ import pyarrow as pa
 from pageflip import uploads
 from pageflip.base.errors import DataError
 from pageflip.events import Flip
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
+from pageflip.frames.pixels import decode_image
 from pageflip.inference import BATCH, iter_video
-from pageflip.pixels import decode_image
 from pageflip.sequences import PredictsFrames, SequenceReader
 from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 

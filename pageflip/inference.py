@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pageflip.base.errors import DataError, UnavailableError
-from pageflip.pixels import PASSING_FAULTS, resize_frame
+from pageflip.frames.pixels import PASSING_FAULTS, resize_frame
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn import metrics as sklearn_metrics
 
 from pageflip.base.errors import DataError
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
 from pageflip.resampling import f1_of_counts, group_counts, resampled_f1, tails
 
 SUPPLIED_NAME = "supplied (leaky)"

@@ -10,10 +10,10 @@ import numpy as np
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.events import Flip
 from pageflip.frame_scores import score_files
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
+from pageflip.frames.pixels import decode_image
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.params.load import Stills
-from pageflip.pixels import decode_image
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still
 from pageflip.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key

@@ -24,13 +24,13 @@ from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.clip_sequences import in_sequence
-from pageflip.frames import BOOKS_FILE, LABELS, list_frames
+from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
+from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
+from pageflip.frames.splitting import part_rows
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
-from pageflip.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
-from pageflip.splitting import part_rows
 from pageflip.temporal import THRESHOLD
 
 # as in tasks/train.py
@@ -118,7 +118,7 @@ def prepare(data: Path, folder: Path, params: Prepare) -> tuple[np.ndarray, pd.D
     """Pack the frames below `data` into `folder`, unless just these are there already: (frames uint8, index).
 
     Raises:
-        DataError: see `pageflip.pack.build_pack`.
+        DataError: see `pageflip.frames.pack.build_pack`.
     """
     digest = hashlib.sha256()
     for frame in list_frames(data):

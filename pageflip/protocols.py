@@ -1,6 +1,6 @@
 """Four ways to deal the same frames to training and test, from honest to leaky, as folds.
 
-- clip-disjoint: k folds of whole groups of clips (see `pageflip.splitting`); other clips of a book may be trained on.
+- clip-disjoint: k folds of whole groups of clips (see `pageflip.frames.splitting`); other clips of a book may be trained on.
 - leave-one-book-out: each book is tested by a network that saw no frame of it, nor of a clip that shares a
   near-duplicate frame with it; validation books are kept apart from training books too.
 - later-frames: of every clip the earlier frames train, the next choose, the last judge. Many notebooks call this a
@@ -16,10 +16,10 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
+from pageflip.frames.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
 from pageflip.metrics import SUPPLIED_NAME
 from pageflip.params.load import PROTOCOLS, Protocols, Shares
-from pageflip.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS
 MEANING = {
@@ -37,7 +37,7 @@ DISJOINT_BY = {CLIP: ("group", "clip"), BOOK: ("book", "group", "clip"), LATER: 
 class Fold:
     """One training and its test: the protocol, the fold's name, the seed, and one row per frame.
 
-    `assignment` has the columns of `pageflip.splitting.assign_parts`; `group` is what the interval draws.
+    `assignment` has the columns of `pageflip.frames.splitting.assign_parts`; `group` is what the interval draws.
     """
 
     protocol: str

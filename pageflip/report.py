@@ -19,7 +19,7 @@ from PIL import Image
 from pageflip.activation_maps import AGAINST, FOR, overlay
 from pageflip.base.files import write_json, write_text
 from pageflip.charts import Axis, Chart, axis_up_to
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
 from pageflip.metrics import SUPPLIED_NAME
 from pageflip.timelines import Timeline, draw_timeline
 

@@ -23,8 +23,8 @@ from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 
 from pageflip.base.errors import DataError
+from pageflip.frames.pixels import decode_image
 from pageflip.inference import Predictor
-from pageflip.pixels import decode_image
 
 CODE = ("__init__.py", "errors.py", "inference.py", "pixels.py")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from pageflip.base.errors import DataError
 from pageflip.event_model import SURE, log_odds
-from pageflip.pixels import resize_frame
+from pageflip.frames.pixels import resize_frame
 
 if TYPE_CHECKING:
     import onnxruntime

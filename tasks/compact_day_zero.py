@@ -21,9 +21,9 @@ from pageflip import day_zero, distillation, efficientnet, initial_weights, netw
 from pageflip.base.files import replaced_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.export import export_onnx
+from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import Predictor
 from pageflip.params.load import Compact, DayZero, Params
-from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from tasks.train import training_key
 
 NETWORK = initial_weights.COMPACT

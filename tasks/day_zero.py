@@ -34,9 +34,9 @@ from pageflip.base.progress import counting
 from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
-from pageflip.pack import build_pack, open_pack
+from pageflip.frames.pack import build_pack, open_pack
+from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
-from pageflip.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
@@ -278,7 +278,7 @@ def _digest(ranges: Ranges) -> str:
 
 
 def split_books(index: pd.DataFrame, shares: Shares, seed: int) -> pd.DataFrame:
-    """Deal whole books to train, val and test: one row per frame, as `pageflip.splitting` writes it.
+    """Deal whole books to train, val and test: one row per frame, as `pageflip.frames.splitting` writes it.
 
     Raises:
         ConfigError: there are too few books for three parts.

@@ -23,6 +23,8 @@ from pageflip.base.files import folder_in_one_piece, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.calibration import calibrated, calibration_table, choose_review_band, fit_temperature, review_table
 from pageflip.clip_sequences import judge_in_sequence
+from pageflip.frames.pack import data_digest, open_pack
+from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.metrics import (
     choose_threshold,
     evaluate_predictions,
@@ -32,11 +34,9 @@ from pageflip.metrics import (
     worst_mistakes,
 )
 from pageflip.networks import INITIAL, load_network, predict_logits, read_config
-from pageflip.pack import data_digest, open_pack
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
 from pageflip.report import write_plots, write_report
 from pageflip.shortcuts import run_shortcut_test
-from pageflip.splitting import part_rows, read_assignment
 from pageflip.stitching import DECODER, judge_stitched
 
 FRAME_KEY = ["label", "video", "frame"]

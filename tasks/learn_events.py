@@ -31,15 +31,15 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_text
 from pageflip.base.progress import counting, track
-from pageflip.decoding import available_cores
 from pageflip.event_learning import Recording, learn_event_model, states_of
 from pageflip.event_metrics import Truth, read_truth
 from pageflip.event_model import log_odds
-from pageflip.frames import LABELS, list_frames, read_books
+from pageflip.frames.names import LABELS, list_frames, read_books
+from pageflip.frames.parallel import available_cores
+from pageflip.frames.pixels import decode_image
 from pageflip.inference import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Events, load_params
-from pageflip.pixels import decode_image
 from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.temporal import (

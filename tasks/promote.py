@@ -24,11 +24,11 @@ from pageflip.base import settings
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of, write_json
+from pageflip.frames.pack import open_pack
+from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference import Predictor
-from pageflip.pack import open_pack
 from pageflip.params.load import Params, Promote, load_params
 from pageflip.promotion import Check, Judged
-from pageflip.splitting import part_rows, read_assignment
 
 TIMED_FRAMES = 25
 FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")

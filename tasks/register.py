@@ -22,10 +22,10 @@ from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
 from pageflip.export import check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.frames.pack import open_pack
+from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.networks import load_network, predict_rows, read_config
-from pageflip.pack import open_pack
 from pageflip.params.load import Register, load_params
-from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"

@@ -9,9 +9,9 @@ from pathlib import Path
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece, write_json
-from pageflip.pack import open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.splitting import ASSIGNMENT_FILE, LEAKS_FILE, assign_parts, leak_report
 from pageflip.params.load import load_params
-from pageflip.splitting import ASSIGNMENT_FILE, LEAKS_FILE, assign_parts, leak_report
 
 
 def main() -> None:

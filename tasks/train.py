@@ -14,10 +14,10 @@ from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
-from pageflip.pack import INDEX_FILE, open_pack
+from pageflip.frames.pack import INDEX_FILE, open_pack
+from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.params.load import Train, load_params
 from pageflip.registry import TrainingRun
-from pageflip.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from rich.table import Table
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece
-from pageflip.pack import open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.validation import Check, check_frames
 from pageflip.params.load import load_params
-from pageflip.quality import Check, check_frames
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def params_file() -> Path:
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Six clips per label of three books, raw and packed: the two folders. Not to be changed."""
-    from pageflip.pack import build_pack
+    from pageflip.frames.pack import build_pack
 
     folder = tmp_path_factory.mktemp("packed")
     raw = make_raw(folder / "raw")
@@ -39,7 +39,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def index(packed: tuple[Path, Path]) -> pd.DataFrame:
     """The index of the small pack, to be changed at will."""
-    from pageflip.pack import open_pack
+    from pageflip.frames.pack import open_pack
 
     return open_pack(packed[1])[1]
 

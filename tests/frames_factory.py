@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pageflip.frames import frame_path
+from pageflip.frames.names import frame_path
 
 
 def draw_desk(rng: np.random.Generator, width: int = 54, height: int = 96) -> np.ndarray:

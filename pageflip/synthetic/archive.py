@@ -17,8 +17,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.decoding import available_cores
-from pageflip.frames import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
+from pageflip.frames.names import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
+from pageflip.frames.parallel import available_cores
 from pageflip.synthetic.draw import render_script
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene

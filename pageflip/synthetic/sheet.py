@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pageflip.base.errors import DataError
-from pageflip.frames import LABELS
-from pageflip.pixels import decode_image
+from pageflip.frames.names import LABELS
+from pageflip.frames.pixels import decode_image
 from pageflip.synthetic.draw import Stage
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.scene import Clip

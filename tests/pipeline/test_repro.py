@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import yaml
 
-from pageflip.pack import open_pack
+from pageflip.frames.pack import open_pack
 from pipeline.conftest import call, tiny_params, write_params
 
 STAGES = ["prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"]

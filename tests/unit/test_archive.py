@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pageflip import archive
-from pageflip.archive import Limits, import_frames
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.frames import frame_path, list_frames, read_books
+from pageflip.frames import importing
+from pageflip.frames.importing import Limits, import_frames
+from pageflip.frames.names import frame_path, list_frames, read_books
 
 ONE = frame_path("training", "flip", "0001", 10)
 TWIN = frame_path("training", "notflip", "0001", 10)  # the same file name under the other label
@@ -172,9 +172,9 @@ def test_a_header_that_understates_the_size_is_refused(tmp_path: Path, raw: Path
 
 
 def test_a_file_that_grows_beyond_the_limit_while_it_is_copied_is_refused(tmp_path: Path) -> None:
-    endless = archive._Entry("name", 3, lambda: iter([b"123"] * 10))
+    endless = importing._Entry("name", 3, lambda: iter([b"123"] * 10))
     with pytest.raises(DataError, match="'name' goes on after 9 bytes"):
-        archive._write(endless, tmp_path / "x", 9)
+        importing._write(endless, tmp_path / "x", 9)
 
 
 def test_duplicate_names_are_refused(tmp_path: Path, raw: Path) -> None:
@@ -238,7 +238,7 @@ def test_the_monreader_flag_refuses_every_other_file_first(tmp_path: Path, raw: 
 
 def test_the_monreader_flag_compares_the_digest(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _zip(tmp_path / "a.zip", SAMPLE)
-    monkeypatch.setattr(archive, "MONREADER_BYTES", source.stat().st_size)
+    monkeypatch.setattr(importing, "MONREADER_BYTES", source.stat().st_size)
     with pytest.raises(DataError, match="expected 033dd76fa617"):
         import_frames(source, raw, monreader=True)
     assert not raw.exists()
@@ -294,7 +294,7 @@ def test_a_source_inside_the_raw_folder_is_refused(tmp_path: Path, raw: Path) ->
 def test_a_second_import_at_the_same_time_is_refused(tmp_path: Path, raw: Path) -> None:
     source = _zip(tmp_path / "a.zip", SAMPLE)
     raw.parent.mkdir()
-    with archive._only_import(raw), pytest.raises(UnavailableError, match="another import"):
+    with importing._only_import(raw), pytest.raises(UnavailableError, match="another import"):
         import_frames(source, raw)
     import_frames(source, raw)
 
@@ -304,7 +304,7 @@ def test_an_import_killed_in_the_middle_changes_nothing(present: bool, tmp_path:
     if present:
         _folder(raw, {ONE: b"mine"})
     before = _contents(raw)
-    pipe = "import sys, time, pathlib, pageflip.archive as a\n" + (
+    pipe = "import sys, time, pathlib, pageflip.frames.importing as a\n" + (
         "plain = a._read_chunks\n"
         "def slow(path):\n    yield from plain(path)\n    print('staged', flush=True)\n    time.sleep(60)\n"
         "a._read_chunks = slow\n"

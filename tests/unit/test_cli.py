@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 
 from pageflip import cli, registry
-from pageflip.frames import frame_path
+from pageflip.frames.names import frame_path
 from pageflip.synthetic.video import write_video
 from uploads_factory import picture
 

@@ -15,9 +15,9 @@ from pageflip import day_zero, networks
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
 from pageflip.calibration import calibrated
-from pageflip.pack import open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.pixels import resize_frame
 from pageflip.params.load import Params, Shares, load_params
-from pageflip.pixels import resize_frame
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
 from tasks import day_zero as task

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation import evaluate_folder
-from pageflip.frames import frame_path
+from pageflip.frames.names import frame_path
 
 
 class Brightness:

@@ -3,7 +3,7 @@
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.frames import FrameFile, frame_path, list_frames, parse_path, read_books
+from pageflip.frames.names import FrameFile, frame_path, list_frames, parse_path, read_books
 
 
 def put(raw, *names):

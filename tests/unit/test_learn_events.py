@@ -9,7 +9,7 @@ import yaml
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
-from pageflip.frames import list_frames
+from pageflip.frames.names import list_frames
 from pageflip.params.load import load_params
 from pageflip.synthetic.ranges import Ranges
 from pageflip.temporal import load_temporal

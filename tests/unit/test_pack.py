@@ -9,10 +9,10 @@ import pytest
 
 from frames_factory import make_raw
 from pageflip.base.errors import DataError
-from pageflip.decoding import in_order
-from pageflip.frames import frame_path
-from pageflip.pack import build_pack, open_pack
-from pageflip.pixels import decode_image
+from pageflip.frames.names import frame_path
+from pageflip.frames.pack import build_pack, open_pack
+from pageflip.frames.parallel import in_order
+from pageflip.frames.pixels import decode_image
 
 WIDTH, HEIGHT = 27, 48
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from pageflip.base.errors import DataError, UnavailableError
-from pageflip.pixels import decode_frame, decode_image, perceptual_hash, resize_frame
+from pageflip.frames.pixels import decode_frame, decode_image, perceptual_hash, resize_frame
 
 WIDTH, HEIGHT = 27, 48
 CORNERS = np.array([[[220, 30, 30], [30, 200, 30]], [[30, 30, 220], [230, 230, 230]]], np.uint8)

@@ -15,7 +15,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli import app
 from pageflip.clip_sequences import in_sequence
-from pageflip.pack import open_pack
+from pageflip.frames.pack import open_pack
 from pageflip.params.load import load_params
 from pageflip.protocol_benchmark import _Progress, benchmark_protocols
 from pageflip.protocol_tables import score

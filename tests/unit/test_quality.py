@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from pageflip.base.errors import DataError
+from pageflip.frames.validation import check_frames
 from pageflip.params.load import load_params
-from pageflip.quality import check_frames
 from tasks import validate
 
 BOTH_LABELS = "both labels are present"

@@ -17,7 +17,7 @@ from PIL import Image
 from pageflip import registry
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
-from pageflip.pixels import decode_image
+from pageflip.frames.pixels import decode_image
 from pageflip.registry import TrainingRun, find_version, get_version, load_predictor, promote_version
 
 NAME = "pageflip"

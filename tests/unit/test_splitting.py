@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from frames_factory import make_index
-from pageflip import splitting
 from pageflip.base.errors import DataError
-from pageflip.frames import frame_path
-from pageflip.pack import build_pack
+from pageflip.frames import splitting
+from pageflip.frames.names import frame_path
+from pageflip.frames.pack import build_pack
+from pageflip.frames.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
 from pageflip.params.load import Shares
-from pageflip.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
 from tasks import split as split_stage
 from tasks.split import refuse_leak
 

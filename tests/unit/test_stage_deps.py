@@ -56,7 +56,12 @@ def closure(file: str) -> set[str]:
 
 def test_imports_are_followed_through_modules_and_into_functions():
     found = closure("tasks/register.py")
-    assert {"tasks/register.py", "pageflip/registry.py", "pageflip/served_model.py", "pageflip/pixels.py"} <= found
+    assert {
+        "tasks/register.py",
+        "pageflip/registry.py",
+        "pageflip/served_model.py",
+        "pageflip/frames/pixels.py",
+    } <= found
     assert "pageflip/cli.py" not in found
 
 

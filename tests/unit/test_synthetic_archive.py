@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.frames import list_frames, read_books
+from pageflip.frames.names import list_frames, read_books
 from pageflip.synthetic import plan_clips, render_clip, write_archive
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
 from pageflip.synthetic.draw import render_script

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from pageflip.base.errors import DataError
-from pageflip.pixels import decode_image
+from pageflip.frames.pixels import decode_image
 
 CHUNK = 32
 T = TypeVar("T")

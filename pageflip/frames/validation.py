@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
 from pageflip.params.load import Validate
 
 EXAMPLES = 5

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import DataError
-from pageflip.frames import LABELS
+from pageflip.frames.names import LABELS
 from pageflip.params.load import Shares
 
 PARTS = ("train", "val", "test")

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece
 from pageflip.base.progress import track
-from pageflip.decoding import available_cores, in_order
-from pageflip.frames import FrameFile, list_frames, read_books
-from pageflip.pixels import decode_frame
+from pageflip.frames.names import FrameFile, list_frames, read_books
+from pageflip.frames.parallel import available_cores, in_order
+from pageflip.frames.pixels import decode_frame
 
 PACK_FILE, INDEX_FILE, FACTS_FILE = "pack.npy", "index.parquet", "pack.json"
 CHUNK = 8

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.progress import track
-from pageflip.frames import BOOKS_FILE, LAYOUT, FrameFile, list_frames, parse_path, read_books
+from pageflip.frames.names import BOOKS_FILE, LAYOUT, FrameFile, list_frames, parse_path, read_books
 
 # The MonReader archive `images.zip`, as a public audit of the data set states it.
 MONREADER_SHA256 = "033dd76fa617ba9bcf16d8ca4dcc294a838a6956eae0740f3013e4663805008f"

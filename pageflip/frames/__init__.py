@@ -1,0 +1,1 @@
+"""Frames from an archive to a validated, split pack of pixels."""
