@@ -126,7 +126,7 @@ def synthesize(
 def _track(out: Path, wanted: bool) -> None:
     """Track the raw folder when it is the project's own."""
     from pageflip.base import settings
-    from pageflip.data_versions import track_raw
+    from pageflip.runs.data_versions import track_raw
 
     if not wanted:
         return
@@ -142,7 +142,7 @@ def _track(out: Path, wanted: bool) -> None:
 def publish_data() -> None:
     """Track data/raw as a new version, push it, and tell Airflow: a run of `retrain` then begins."""
     from pageflip.base import settings
-    from pageflip.data_versions import publish
+    from pageflip.runs.data_versions import publish
 
     result = publish(settings.project_root())
     print(f"published data version {result.version} (data/raw.dvc), pushed to the DVC remote")

@@ -22,17 +22,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import runs
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.provenance import data_version
-from pageflip.data_versions import track_raw
 from pageflip.local_stack import config, supervisor
 from pageflip.local_stack.airflow_client import AirflowClient, TaskState
 from pageflip.local_stack.config import Places
 from pageflip.local_stack.dag_runs import run_dag
 from pageflip.params.load import load_params
+from pageflip.runs import run_stage
+from pageflip.runs.data_versions import track_raw
 
 RUN_PREFIX = "main-job-"
 RETRAIN_SECONDS = 30 * 24 * 3600.0  # dags/retrain.py ends a run long before, its wait for a person included
@@ -154,14 +154,14 @@ def _fetch_results(run_id: str, latest: Path, approved: bool) -> dict[str, Any]:
     Args:
         approved: whether `promote` ran; it does not after a person's rejection.
     """
-    runs.fetch_outputs(run_id, ["models/package/card.json"], latest)
+    run_stage.fetch_outputs(run_id, ["models/package/card.json"], latest)
     promotion = latest / "reports" / "promotion.json"
     promotion.unlink(missing_ok=True)  # of an earlier run
     if approved:
-        runs.fetch_outputs(run_id, ["reports/promotion.json"], latest)
+        run_stage.fetch_outputs(run_id, ["reports/promotion.json"], latest)
     model = _read(latest / "models" / "package" / "card.json")["network"]
     reports = f"reports/evaluation/{model}"
-    runs.fetch_outputs(run_id, [f"{reports}/metrics.json", f"{reports}/report.html"], latest)
+    run_stage.fetch_outputs(run_id, [f"{reports}/metrics.json", f"{reports}/report.html"], latest)
     summary = storage.read_bytes(storage.join(settings.store_url(), run_id, "score", "summary.json"))
     return {
         "run_id": run_id,

@@ -10,7 +10,7 @@ import os
 
 from pageflip.base import settings
 from pageflip.base.console import run_main
-from pageflip.runs import RunStore, Wishes, run_stage
+from pageflip.runs.run_stage import RunStore, Wishes, run_stage
 
 
 def main() -> None:

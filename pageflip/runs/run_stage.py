@@ -26,14 +26,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pageflip import transfers
 from pageflip.base import settings, storage
 from pageflip.base.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome
 from pageflip.base.errors import ConfigError, DataError, PageflipError, UnavailableError
 from pageflip.base.files import temporary_folder
 from pageflip.base.provenance import git_revision
-from pageflip.data_versions import find_version
 from pageflip.params.load import Params, parse, read_yaml
+from pageflip.runs import dvc_transfers
+from pageflip.runs.data_versions import find_version
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -160,7 +160,7 @@ def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
     with _workspace(run, project) as repo:
         node = _find_stage(repo, stage)
         _pull_dependencies(repo, node, run)
-        with transfers.explained(repo, f"earlier results of {stage} cannot be fetched from the DVC remote", REMEDY):
+        with dvc_transfers.explained(repo, f"earlier results of {stage} cannot be fetched from the DVC remote", REMEDY):
             _fetch_run_cache(repo, node)
         ran, heard = _reproduce(repo, node, run)
         if not ran and not _still_there(repo, node):
@@ -201,7 +201,7 @@ def _workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
     """A clean DVC repository with the code, the run's inputs and the lock entries so far; the working directory."""
     from dvc.repo import Repo
 
-    transfers.keep_folders_tidy()
+    dvc_transfers.keep_folders_tidy()
     inputs = run.inputs(project)
     entries = run.lock_entries()
     before = Path.cwd()
@@ -301,7 +301,7 @@ def _pull_dependencies(repo: "Repo", stage: "PipelineStage", run: RunStore) -> N
         targets += [os.path.relpath(out.fs_path) for out in outs]
     if not targets:
         return
-    with transfers.explained(
+    with dvc_transfers.explained(
         repo,
         f"{', '.join(targets)} cannot be pulled from the DVC remote",
         "push the data (`dvc push`), or check the remote's address and credentials.",
@@ -329,14 +329,14 @@ def _fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
     _copy_run_cache(repo, stage, to_remote=False)
 
 
-def _push(repo: "Repo", stage: str, before: transfers.Heard) -> None:
+def _push(repo: "Repo", stage: str, before: dvc_transfers.Heard) -> None:
     """Bring the stage's outputs to the remote, all of them, and then what restores them in another run.
 
     Raises:
         UnavailableError: they could not be brought there, or into the cache before: of that DVC only warns.
     """
     what = f"the outputs of {stage} cannot be pushed to the DVC remote"
-    with transfers.explained(repo, what, REMEDY, before) as heard:
+    with dvc_transfers.explained(repo, what, REMEDY, before) as heard:
         repo.push(targets=[stage])
         if heard.missing:
             raise OSError("they are not whole in the cache")
@@ -377,7 +377,7 @@ def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) ->
 
 def _reproduce(
     repo: "Repo", stage: "PipelineStage", run: RunStore, *, force: bool = False
-) -> tuple[bool, transfers.Heard]:
+) -> tuple[bool, dvc_transfers.Heard]:
     """Run or restore the stage; say whether its command ran, and what DVC warned of.
 
     Raises:
@@ -390,13 +390,13 @@ def _reproduce(
     prepare_outcome(outcome)
     os.environ[OUTCOME_VARIABLE] = str(outcome)
     try:
-        with transfers.listening() as heard:
+        with dvc_transfers.listening() as heard:
             repo.reproduce(targets=[stage.addressing], single_item=True, pull=True, force=force)
     except (DvcException, OSError) as error:
-        transfers.drop_half_written(repo, heard)
+        dvc_transfers.drop_half_written(repo, heard)
         code = read_outcome(outcome)
         # without an outcome the command was killed; after a good one DVC failed to keep the results: a retry may help
-        cause = None if code else transfers.explanation(repo, error, heard)
+        cause = None if code else dvc_transfers.explanation(repo, error, heard)
         kept = _keep_reports(run, stage.addressing)
         if cause is not None:
             raise UnavailableError(f"stage {stage.addressing} failed{kept}: {cause.message}", cause.remedy) from error
@@ -407,7 +407,7 @@ def _reproduce(
         raise failure from error
     finally:
         os.environ.pop(OUTCOME_VARIABLE)
-    transfers.drop_half_written(repo, heard)
+    dvc_transfers.drop_half_written(repo, heard)
     return read_outcome(outcome) is not None, heard
 
 

@@ -1,0 +1,1 @@
+"""Hermetic runs of single stages, with DVC's cache and remote."""
