@@ -36,12 +36,12 @@ from benchmarks.measuring import machine, quiet
 from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
-from pageflip.day_zero import load_day_zero
 from pageflip.event_learning import states_of
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
 from pageflip.frames.parallel import available_cores
-from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.inference.cards import load_day_zero
+from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills, load_params
 from pageflip.sequences import SequenceReader, SequenceStream, find_sequence_flips, video_stills

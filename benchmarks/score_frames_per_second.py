@@ -22,7 +22,7 @@ from pageflip.evaluation import evaluate_folder
 from pageflip.export import export_onnx
 from pageflip.frames.names import list_frames
 from pageflip.frames.parallel import available_cores, decode_in_chunks
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 from pageflip.networks import build_network
 from pageflip.params.load import Params, load_params
 

@@ -18,7 +18,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import EXIT_DATA, ConfigError
 
 if TYPE_CHECKING:
-    from pageflip.inference import Predictor
+    from pageflip.inference.predictor import Predictor
     from pageflip.params.load import Stills
 
 app = typer.Typer(

@@ -97,14 +97,14 @@ def _data() -> Finding:
 
 
 def _day_zero() -> Finding:
-    from pageflip import day_zero
+    from pageflip.inference import cards
 
-    card = day_zero.read_card()
-    files = (day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE, *([day_zero.INT8_FILE] if card.get("int8_sha256") else []))
+    card = cards.read_card()
+    files = (cards.MODEL_FILE, cards.WEIGHTS_FILE, *([cards.INT8_FILE] if card.get("int8_sha256") else []))
     for file in files:
-        day_zero.checked_file(file)
+        cards.checked_file(file)
     f1 = card["test"]["f1"]
-    return Finding("day-zero", f"{day_zero.version_of(card)}, F1 {f1:.3f} on drawn books it never saw", ok=True)
+    return Finding("day-zero", f"{cards.version_of(card)}, F1 {f1:.3f} on drawn books it never saw", ok=True)
 
 
 def _mlflow() -> Finding:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
-from pageflip.inference import METADATA_KEY, Predictor
+from pageflip.inference.predictor import METADATA_KEY, Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.networks import predict_rows
 from pageflip.transforms import for_evaluation

@@ -15,7 +15,7 @@ from pageflip.base.errors import DataError
 from pageflip.events import Flip
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.inference import BATCH, iter_video
+from pageflip.inference.predictor import BATCH, iter_video
 from pageflip.sequences import PredictsFrames, SequenceReader
 from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 
@@ -35,7 +35,7 @@ FRAMES_SCHEMA = pa.schema(
 
 
 class Predicts(PredictsFrames, Protocol):
-    """What scoring needs of a model; `pageflip.inference.Predictor` has it."""
+    """What scoring needs of a model; `pageflip.inference.predictor.Predictor` has it."""
 
     name: str
     version: str | None

@@ -6,10 +6,11 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from pageflip import day_zero, efficientnet, torchvision_networks
+from pageflip import efficientnet, torchvision_networks
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.base.files import sha256_of
+from pageflip.inference import cards
 from pageflip.networks import Cnn, load_cnn_weights
 from pageflip.torchvision_networks import TorchvisionNetwork
 
@@ -40,14 +41,14 @@ def load_initial(network: nn.Module, initial: str) -> None:
         torchvision_networks.load_imagenet(network)
     elif initial == IMAGENET:
         efficientnet.load_weights(network, _imagenet_file())
-    elif initial == day_zero.NAME and isinstance(network, TorchvisionNetwork):
+    elif initial == cards.NAME and isinstance(network, TorchvisionNetwork):
         raise ConfigError(
             f"the day-zero weights are of another network than {network.ARCHITECTURE}", "set initial: imagenet."
         )
-    elif initial == day_zero.NAME and isinstance(network, Cnn):
-        load_cnn_weights(network, day_zero.compact_weights())
-    elif initial == day_zero.NAME:
-        efficientnet.load_weights(network, day_zero.checked_file(day_zero.WEIGHTS_FILE))
+    elif initial == cards.NAME and isinstance(network, Cnn):
+        load_cnn_weights(network, cards.compact_weights())
+    elif initial == cards.NAME:
+        efficientnet.load_weights(network, cards.checked_file(cards.WEIGHTS_FILE))
     elif storage.local_path(initial) is not None:
         _load_file(network, _local_file(initial))
     else:
@@ -73,8 +74,8 @@ def fingerprint(initial: str, network: str) -> str:
     """
     if initial in (NONE, IMAGENET):
         return "" if initial == NONE else IMAGENET
-    if initial == day_zero.NAME:
-        return (day_zero.read_compact_card() if network == COMPACT else day_zero.read_card())["weights_sha256"]
+    if initial == cards.NAME:
+        return (cards.read_compact_card() if network == COMPACT else cards.read_card())["weights_sha256"]
     if storage.local_path(initial) is not None:
         return sha256_of(_local_file(initial))
     with TemporaryDirectory(prefix="pageflip-weights-") as folder:

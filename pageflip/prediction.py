@@ -12,7 +12,7 @@ from pageflip.events import Flip
 from pageflip.frame_scores import score_files
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Stills
 from pageflip.sequences import folder_stills, holds_flip, video_stills
 from pageflip.stills import Still

@@ -25,11 +25,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from pageflip import day_zero, journal
+from pageflip import journal
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
-from pageflip.inference import Predictor
+from pageflip.inference import cards
+from pageflip.inference.predictor import Predictor
 from pageflip.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
@@ -435,11 +436,11 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
     model, _, variant = model.partition("@")
     if variant not in ("", INT8):
         raise ConfigError(f"there is no variant {variant!r} of {model}", f"the one there may be is `{model}@{INT8}`.")
-    if day_zero.is_day_zero(model):
-        return day_zero.load_day_zero(model, name=name, int8=bool(variant))
+    if cards.is_day_zero(model):
+        return cards.load_day_zero(model, name=name, int8=bool(variant))
     version = get_version(name, model)
     if version is None and model == CHAMPION:
-        predictor = day_zero.load_day_zero(name=name, int8=bool(variant))
+        predictor = cards.load_day_zero(name=name, int8=bool(variant))
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from pageflip.event_decoding import FlipStream, decode_flips
 from pageflip.event_model import IN_SEQUENCE_FILE, EventModel, load_event_model
 from pageflip.events import Flip
-from pageflip.inference import iter_full_frames
+from pageflip.inference.predictor import iter_full_frames
 from pageflip.params.load import Stills
 from pageflip.stills import Picture, Still, find_rests, pick_stills
 from pageflip.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
@@ -25,7 +25,7 @@ SEQUENCE_FPS = 30.0  # phones film at 30 frames per second
 
 
 class PredictsFrames(Protocol):
-    """What is needed of a model; `pageflip.inference.Predictor` has it."""
+    """What is needed of a model; `pageflip.inference.predictor.Predictor` has it."""
 
     width: int
     height: int
@@ -164,7 +164,7 @@ def video_stills(
     """Write the page stills of a video into `folder`, as JPEG at the video's own size. The video is decoded once more.
 
     Raises:
-        DataError, UnavailableError: as `pageflip.inference.iter_video`.
+        DataError, UnavailableError: as `pageflip.inference.predictor.iter_video`.
     """
     known = np.array(probabilities, np.float32)
     rests = find_rests(flips, known, times_of(times_s), plan)

@@ -24,7 +24,7 @@ from PIL import Image
 
 from pageflip.base.errors import DataError
 from pageflip.frames.pixels import decode_image
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 
 CODE = ("__init__.py", "errors.py", "inference.py", "pixels.py")
 

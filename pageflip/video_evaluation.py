@@ -18,7 +18,7 @@ from pageflip.base.files import write_json, write_text
 from pageflip.base.progress import track
 from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events import BASELINES, Flip
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills
 from pageflip.prediction import find_events

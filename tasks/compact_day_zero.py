@@ -17,12 +17,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import day_zero, distillation, efficientnet, initial_weights, networks, training
+from pageflip import distillation, efficientnet, initial_weights, networks, training
 from pageflip.base.files import replaced_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.export import export_onnx
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
-from pageflip.inference import Predictor
+from pageflip.inference import cards
+from pageflip.inference.predictor import Predictor
 from pageflip.params.load import Compact, DayZero, Params
 from tasks.train import training_key
 
@@ -42,7 +43,7 @@ def learn(
     """
     compact, rows = params.day_zero.compact, part_rows(assignment, "train")
     teacher = networks.build_network("efficientnet_lite0", plan.network.model_dump())
-    weights = day_zero.checked_file(day_zero.WEIGHTS_FILE, out)
+    weights = cards.checked_file(cards.WEIGHTS_FILE, out)
     efficientnet.load_weights(teacher, weights)
     device = training.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
     split = work / "split"
@@ -73,9 +74,7 @@ def learn(
     training.delete_checkpoints(checkpoints)
     used = {name: release for name, release in environment().items() if name != "platform"}
     facts = {"git_revision": git_revision(), "environment": used, "best_epoch": history["best_epoch"]}
-    return network, facts | {
-        "teacher": {"version": day_zero.version_of(day_zero.read_card(out)), "sha256": told["teacher"]}
-    }
+    return network, facts | {"teacher": {"version": cards.version_of(cards.read_card(out)), "sha256": told["teacher"]}}
 
 
 def _imitate(
@@ -103,27 +102,27 @@ def _report(record: dict) -> None:
 
 def write(network: nn.Module, card: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write weights and card to the folder `out`, beside day-zero; return the card."""
-    weights = out / day_zero.COMPACT_WEIGHTS_FILE
+    weights = out / cards.COMPACT_WEIGHTS_FILE
     with replaced_file(weights) as path:
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
         path.chmod(0o644)  # safetensors makes it private
     card = card | {"weights_sha256": sha256_of(weights)}
-    write_json(out / day_zero.COMPACT_CARD_FILE, card)
+    write_json(out / cards.COMPACT_CARD_FILE, card)
     return json.loads(json.dumps(card))
 
 
-def load(folder: Path = day_zero.FOLDER) -> Predictor:
+def load(folder: Path = cards.FOLDER) -> Predictor:
     """The compact network as committed beside day-zero, ready to read frames; not calibrated.
 
     Raises:
         DataError: it is missing, or its weights are not those that its card names.
     """
-    card = day_zero.read_compact_card(folder)
+    card = cards.read_compact_card(folder)
     network = networks.build_network(NETWORK, card["params"]["network"])
-    networks.load_cnn_weights(network, day_zero.compact_weights(folder))
+    networks.load_cnn_weights(network, cards.compact_weights(folder))
     sizes = {"width": card["width"], "height": card["height"]}
-    version = f"{NETWORK}-{card['weights_sha256'][: day_zero.DIGITS]}"
+    version = f"{NETWORK}-{card['weights_sha256'][: cards.DIGITS]}"
     with TemporaryDirectory(prefix="pageflip-compact-") as place:
         model = Path(place) / "cnn.onnx"
         export_onnx(network.eval(), model, **sizes, facts={"threshold": card["threshold"]})
-        return Predictor.load(model, name=day_zero.NAME, version=version)
+        return Predictor.load(model, name=cards.NAME, version=version)

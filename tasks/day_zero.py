@@ -25,7 +25,7 @@ import pandas as pd
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import day_zero, initial_weights, networks, synthetic, training
+from pageflip import initial_weights, networks, synthetic, training
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
@@ -36,6 +36,7 @@ from pageflip.evaluation import evaluate_folder
 from pageflip.export import check_parity, export_onnx
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
+from pageflip.inference import cards
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
@@ -44,7 +45,7 @@ from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 
 NETWORK = "efficientnet_lite0"
-COMPACT_FILES = f"{day_zero.NAME}.{compact_day_zero.NETWORK}.*"
+COMPACT_FILES = f"{cards.NAME}.{compact_day_zero.NETWORK}.*"
 COMMAND = "python -m tasks.day_zero"
 MOST_BYTES = 6_000_000  # of the ONNX file: it is committed, and phones load it
 SPLIT_DRAW = 61  # constant of the random numbers that deal books to parts
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, help="folder of frames and checkpoints (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=day_zero.FOLDER, help="folder of the files")
+    parser.add_argument("--out", type=Path, default=cards.FOLDER, help="folder of the files")
     parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
     parser.add_argument("--network", choices=(NETWORK, compact_day_zero.NETWORK), default=NETWORK)
@@ -94,7 +95,7 @@ def ranges_of(path: Path, plan: DayZero) -> Ranges:
 
 def default_work() -> Path:
     """The folder `day-zero` of the run store, or of the home where the store is elsewhere."""
-    return (storage.local_path(settings.store_url()) or settings.home() / "runs") / day_zero.NAME
+    return (storage.local_path(settings.store_url()) or settings.home() / "runs") / cards.NAME
 
 
 def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, workers: int | None = None) -> dict:
@@ -133,10 +134,10 @@ def remake_from_weights(params: Params, *, work: Path, out: Path) -> dict:
     Raises:
         DataError: weights or card are missing or do not belong together, or the frames are not in the work folder.
     """
-    card = day_zero.read_card(out)
-    plan = parse(DayZero, card["params"], out / day_zero.CARD_FILE, "train it anew: `make day-zero`.")
+    card = cards.read_card(out)
+    plan = parse(DayZero, card["params"], out / cards.CARD_FILE, "train it anew: `make day-zero`.")
     network = networks.build_network(NETWORK, plan.network.model_dump())
-    network.load_state_dict(load_file(day_zero.checked_file(day_zero.WEIGHTS_FILE, out)))
+    network.load_state_dict(load_file(cards.checked_file(cards.WEIGHTS_FILE, out)))
     pack, index = find_pack(work, card["data"]["frames_sha256"])
     assignment = split_books(index, plan.shares, plan.seed)
     source = {name: card[name] for name in ("data", "git_revision", "environment", "best_epoch")}
@@ -152,15 +153,15 @@ def make_compact(params: Params, *, work: Path, out: Path) -> dict:
     """
     if params.day_zero.compact is None:
         raise ConfigError("there is no section day_zero.compact", "restore it in params.yaml.")
-    teacher = day_zero.read_card(out)
-    plan = parse(DayZero, teacher["params"], out / day_zero.CARD_FILE, "train it anew: `make day-zero`.")
+    teacher = cards.read_card(out)
+    plan = parse(DayZero, teacher["params"], out / cards.CARD_FILE, "train it anew: `make day-zero`.")
     frames = find_frames(work, teacher["data"]["frames_sha256"])
     pack, index = open_pack(frames)
     assignment = split_books(index, plan.shares, plan.seed)
     network, learnt = compact_day_zero.learn(params, plan, pack, assignment, frames=frames, work=work, out=out)
     _, metrics = judge_alone(network, params, pack, assignment, plan.threshold_tolerance)
     card = {
-        "model": day_zero.NAME,
+        "model": cards.NAME,
         "network": compact_day_zero.NETWORK,
         "command": compact_day_zero.COMMAND,
         "seed": params.day_zero.seed,
@@ -237,13 +238,13 @@ def finish(
         for left in out.glob(COMPACT_FILES):  # made apart, by --network cnn
             shutil.copy2(left, folder)
         facts = export(network, folder, plan, metrics)
-        model = folder / day_zero.MODEL_FILE
+        model = folder / cards.MODEL_FILE
         facts["parity_error"] = check_parity(network, model, pack, rows, limits.max_parity_error, temperature)
         facts["files"] = export_files(network, model, pack, assignment, limits, temperature)
         if facts["files"]["int8"]["offered"]:
             facts["int8_sha256"] = facts["files"]["int8"]["sha256"]
         card = make_card(plan, metrics) | source | facts
-        write_json(folder / day_zero.CARD_FILE, card)
+        write_json(folder / cards.CARD_FILE, card)
     print_summary(card, out)
     return card
 
@@ -354,7 +355,7 @@ def export(network: nn.Module, folder: Path, plan: DayZero, metrics: Mapping[str
     Raises:
         DataError: the ONNX file is too large.
     """
-    weights, model = folder / day_zero.WEIGHTS_FILE, folder / day_zero.MODEL_FILE
+    weights, model = folder / cards.WEIGHTS_FILE, folder / cards.MODEL_FILE
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
     weights.chmod(0o644)  # safetensors makes it private
     temperature = metrics["calibration"]["temperature"]
@@ -390,7 +391,7 @@ def make_card(plan: DayZero, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The card, but for what is known of the training and of the files."""
     licences = {name: text for name, text in LICENCES.items() if name != "imagenet" or plan.network.initial == name}
     return {
-        "model": day_zero.NAME,
+        "model": cards.NAME,
         "command": COMMAND,
         "seed": plan.seed,
         "params": plan.model_dump(exclude={"compact"}),
@@ -413,12 +414,12 @@ def print_summary(card: dict[str, Any], out: Path) -> None:
         end=" ",
     )
     print(f"{test['n_groups']} drawn books it never saw, at the threshold {card['threshold']:.4f}")
-    print(f"day-zero: {day_zero.version_of(card)}, {card['onnx_bytes'] / 1e6:.1f} MB, in {out}", flush=True)
+    print(f"day-zero: {cards.version_of(card)}, {card['onnx_bytes'] / 1e6:.1f} MB, in {out}", flush=True)
 
 
 def print_real(folder: Path, out: Path) -> None:
     """Say how the model does on labelled real frames, at the threshold that was chosen on drawn ones."""
-    result = evaluate_folder(folder, day_zero.load_day_zero(folder=out))
+    result = evaluate_folder(folder, cards.load_day_zero(folder=out))
     auc = "undefined" if result["roc_auc"] is None else f"{result['roc_auc']:.4f}"
     print(f"day-zero: {result['n']} real frames: F1 {result['f1']:.4f}, ROC AUC {auc}, {result['confusion']}")
 

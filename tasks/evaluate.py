@@ -15,7 +15,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import day_zero, registry
+from pageflip import registry
 from pageflip.activation_maps import activation_maps
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
@@ -25,6 +25,7 @@ from pageflip.calibration import calibrated, calibration_table, choose_review_ba
 from pageflip.clip_sequences import judge_in_sequence
 from pageflip.frames.pack import data_digest, open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
+from pageflip.inference import cards
 from pageflip.metrics import (
     choose_threshold,
     evaluate_predictions,
@@ -265,9 +266,9 @@ def licences(initial: str) -> dict[str, str]:
     terms = {"frames": "those of their owner; this page shows some", "code": "Apache-2.0"}
     if initial == "none":
         return terms | {"initial weights": "none, trained from scratch"}
-    if initial == day_zero.NAME:
+    if initial == cards.NAME:
         return terms | {
-            f"initial weights ({initial}), {of}": text for of, text in day_zero.read_card()["licences"].items()
+            f"initial weights ({initial}), {of}": text for of, text in cards.read_card()["licences"].items()
         }
     return terms | {"initial weights": f"{initial}: see where they come from"}
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pageflip import day_zero, event_model
+from pageflip import event_model
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
@@ -37,7 +37,8 @@ from pageflip.event_model import log_odds
 from pageflip.frames.names import LABELS, list_frames, read_books
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.pixels import decode_image
-from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.inference import cards
+from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Events, load_params
 from pageflip.synthetic import plan_clips, write_archive, write_video
@@ -76,7 +77,7 @@ class Readers:
         Raises:
             DataError: one is missing, or not as its card says, or they take frames of different sizes.
         """
-        main, other = day_zero.load_day_zero(), compact_day_zero.load()
+        main, other = cards.load_day_zero(), compact_day_zero.load()
         if (main.width, main.height) != (other.width, other.height):
             raise DataError(
                 f"day-zero takes frames of {main.width}x{main.height}, its compact network of "

@@ -26,7 +26,7 @@ from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of, write_json
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 from pageflip.params.load import Params, Promote, load_params
 from pageflip.promotion import Check, Judged
 

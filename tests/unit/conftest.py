@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 
 
 @pytest.fixture

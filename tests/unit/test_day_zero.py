@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from pageflip import day_zero, networks
+from pageflip import networks
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
 from pageflip.calibration import calibrated
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
+from pageflip.inference import cards
 from pageflip.params.load import Params, Shares, load_params
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
@@ -70,10 +71,10 @@ def test_model_weights_and_card_are_written_and_agree(made):
     offered = ["day-zero.int8.onnx"] if card["files"]["int8"]["offered"] else []
     names = ["day-zero.json", "day-zero.onnx", "day-zero.safetensors"]
     assert sorted(path.name for path in out.iterdir()) == sorted(names + offered)
-    assert day_zero.read_card(out) == json.loads(json.dumps(card))
+    assert cards.read_card(out) == json.loads(json.dumps(card))
     assert card["onnx_sha256"] == sha256_of(out / "day-zero.onnx")
     assert card["weights_sha256"] == sha256_of(out / "day-zero.safetensors")
-    predictor = day_zero.load_day_zero(folder=out)
+    predictor = cards.load_day_zero(folder=out)
     assert (predictor.width, predictor.height, predictor.threshold) == (32, 56, card["threshold"])
     assert predictor.predict(np.zeros((3, 56, 32, 3), np.uint8)).shape == (3,)
 
@@ -185,44 +186,44 @@ def copied(made, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", [day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE])
+@pytest.mark.parametrize("name", [cards.MODEL_FILE, cards.WEIGHTS_FILE])
 def test_a_file_that_was_changed_or_lost_is_refused(copied, name):
     content = bytearray((copied / name).read_bytes())
     content[-1] ^= 1
     (copied / name).write_bytes(bytes(content))
     with pytest.raises(DataError, match=rf"{name} has the SHA-256 .*, its card names"):
-        day_zero.checked_file(name, copied)
+        cards.checked_file(name, copied)
     (copied / name).unlink()
     with pytest.raises(DataError, match="it is missing"):
-        day_zero.checked_file(name, copied)
-    if name == day_zero.MODEL_FILE:
+        cards.checked_file(name, copied)
+    if name == cards.MODEL_FILE:
         with pytest.raises(DataError, match="it is missing"):
-            day_zero.load_day_zero(folder=copied)
+            cards.load_day_zero(folder=copied)
 
 
 def test_without_a_card_there_is_no_model(copied):
-    (copied / day_zero.CARD_FILE).unlink()
+    (copied / cards.CARD_FILE).unlink()
     with pytest.raises(DataError, match=r"there is no model day-zero in(.*\n.*)make day-zero"):
-        day_zero.load_day_zero(folder=copied)
+        cards.load_day_zero(folder=copied)
 
 
 def test_its_version_is_a_name_too_and_another_version_is_refused(copied):
-    version = day_zero.load_day_zero(folder=copied).version
+    version = cards.load_day_zero(folder=copied).version
     assert re.fullmatch(r"day-zero-[0-9a-f]{12}", version)
-    assert day_zero.load_day_zero(version, folder=copied).version == version
+    assert cards.load_day_zero(version, folder=copied).version == version
     with pytest.raises(ConfigError, match=f"the model day-zero-000000000000 is not here, but {version}"):
-        day_zero.load_day_zero("day-zero-000000000000", folder=copied)
+        cards.load_day_zero("day-zero-000000000000", folder=copied)
 
 
 def test_the_committed_model_is_whole_small_and_packaged():
-    card = day_zero.read_card()
-    model = day_zero.checked_file(day_zero.MODEL_FILE)
+    card = cards.read_card()
+    model = cards.checked_file(cards.MODEL_FILE)
     assert model.stat().st_size == card["onnx_bytes"] <= 6_000_000
-    assert day_zero.load_day_zero().threshold == card["threshold"]
-    day_zero.checked_file(day_zero.WEIGHTS_FILE)
+    assert cards.load_day_zero().threshold == card["threshold"]
+    cards.checked_file(cards.WEIGHTS_FILE)
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pageflip"]
     found = {file.name for pattern in packaged for file in (ROOT / "pageflip").glob(pattern)}
-    assert {day_zero.MODEL_FILE, day_zero.WEIGHTS_FILE, day_zero.CARD_FILE} <= found
+    assert {cards.MODEL_FILE, cards.WEIGHTS_FILE, cards.CARD_FILE} <= found
 
 
 def test_real_frames_are_measured_and_told(made, packed, capsys):
@@ -253,19 +254,19 @@ def compact(made, params_file, tmp_path_factory):
 
 def test_the_compact_network_gets_weights_and_a_card_beside_day_zero(compact, made):
     _, out, card = compact
-    assert day_zero.read_compact_card(out) == card
-    assert sha256_of(day_zero.compact_weights(out)) == card["weights_sha256"]
+    assert cards.read_compact_card(out) == card
+    assert sha256_of(cards.compact_weights(out)) == card["weights_sha256"]
     assert (card["network"], card["seed"], card["command"]) == ("cnn", 20000, "python -m tasks.day_zero --network cnn")
     assert card["teacher"]["sha256"] == made[2]["weights_sha256"]
     assert card["test"]["n"] == card["val"]["n"] == 4
-    assert day_zero.read_card(out) == day_zero.read_card(made[1])
+    assert cards.read_card(out) == cards.read_card(made[1])
 
 
 def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
     _, out, card = compact
     pack, _ = open_pack(packed[1])
     network = networks.build_network("cnn", card["params"]["network"])
-    networks.load_cnn_weights(network, day_zero.compact_weights(out))
+    networks.load_cnn_weights(network, cards.compact_weights(out))
     predictor = compact_day_zero.load(out)
     frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
     expected = calibrated(networks.predict_logits(network, frames, np.arange(3)), 1.0)
@@ -291,18 +292,18 @@ def test_day_zero_that_is_made_anew_leaves_the_compact_network_where_it_is(compa
     work, out, card = compact
     shutil.copytree(out, tmp_path / "weights")
     task.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
-    assert day_zero.read_compact_card(tmp_path / "weights") == card
-    day_zero.compact_weights(tmp_path / "weights")
+    assert cards.read_compact_card(tmp_path / "weights") == card
+    cards.compact_weights(tmp_path / "weights")
 
 
 def test_compact_weights_that_are_changed_or_missing_are_refused(compact, tmp_path):
     shutil.copytree(compact[1], tmp_path / "weights")
-    with (tmp_path / "weights" / day_zero.COMPACT_WEIGHTS_FILE).open("ab") as file:
+    with (tmp_path / "weights" / cards.COMPACT_WEIGHTS_FILE).open("ab") as file:
         file.write(b"x")
     with pytest.raises(DataError, match=r"has the SHA-256(.*\n.*)--network cnn"):
-        day_zero.compact_weights(tmp_path / "weights")
+        cards.compact_weights(tmp_path / "weights")
     with pytest.raises(DataError, match=r"there are no day-zero weights of cnn"):
-        day_zero.compact_weights(tmp_path)
+        cards.compact_weights(tmp_path)
 
 
 def test_imitation_refuses_an_augmentation_that_moves_things(params_file):

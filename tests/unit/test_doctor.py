@@ -5,8 +5,9 @@ import shutil
 import pytest
 import torch
 
-from pageflip import day_zero, doctor, registry
+from pageflip import doctor, registry
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.inference import cards
 
 
 @pytest.fixture
@@ -17,13 +18,13 @@ def project(models_home, params_file, monkeypatch):
 def test_the_model_that_is_there_before_any_labels_is_named():
     finding = doctor._day_zero()
     assert finding.ok
-    assert finding.value.startswith(day_zero.load_day_zero().version)
+    assert finding.value.startswith(cards.load_day_zero().version)
 
 
 def test_a_model_that_was_changed_is_told(tmp_path, monkeypatch):
-    shutil.copytree(day_zero.FOLDER, tmp_path / "weights")
-    (tmp_path / "weights" / day_zero.WEIGHTS_FILE).write_bytes(b"other")
-    monkeypatch.setattr(day_zero.checked_file, "__defaults__", (tmp_path / "weights",))
+    shutil.copytree(cards.FOLDER, tmp_path / "weights")
+    (tmp_path / "weights" / cards.WEIGHTS_FILE).write_bytes(b"other")
+    monkeypatch.setattr(cards.checked_file, "__defaults__", (tmp_path / "weights",))
     finding = doctor._guarded("day-zero", doctor._day_zero)
     assert finding.ok is False
     assert "its card names" in finding.value

@@ -3,7 +3,8 @@
 import json
 
 from benchmarks import leafing
-from pageflip import day_zero, event_model
+from pageflip import event_model
+from pageflip.inference import cards
 from pageflip.params.load import DayZero, load_params
 from pageflip.sample import UPLOADS_SEED
 from pageflip.synthetic import plan_clips
@@ -67,10 +68,10 @@ def test_the_videos_of_the_benchmark_are_unknown_to_the_committed_models(params_
 
 
 def test_the_committed_models_were_made_with_the_parameters_that_stand_there(params_file):
-    params, card = load_params(params_file), day_zero.read_card()
+    params, card = load_params(params_file), cards.read_card()
     events = json.loads(event_model.FILE.read_text())["learnt_from"]
 
     assert DayZero.model_validate(card["params"]) == params.day_zero.model_copy(update={"compact": None})
     assert events["params"] == params.events.model_dump(mode="json")
-    assert events["model"] == day_zero.version_of(card)
-    assert events["other_model"] == f"cnn-{day_zero.read_compact_card()['weights_sha256'][: day_zero.DIGITS]}"
+    assert events["model"] == cards.version_of(card)
+    assert events["other_model"] == f"cnn-{cards.read_compact_card()['weights_sha256'][: cards.DIGITS]}"

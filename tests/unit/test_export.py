@@ -9,7 +9,7 @@ import torch
 
 from pageflip.base.errors import DataError
 from pageflip.export import IR_VERSION, OPSET, check_parity, export_onnx, measure_file, quantize_onnx
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 from pageflip.networks import build_network, predict_rows
 
 WIDTH, HEIGHT = 27, 48

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from pageflip.base.errors import DataError, UnavailableError
-from pageflip.inference import BATCH, Predictor, iter_video
+from pageflip.inference.predictor import BATCH, Predictor, iter_video
 
 WIDTH, HEIGHT = 27, 48
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pageflip.base.errors import ConfigError
-from pageflip.inference import BATCH, Predictor
+from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.load import Stills
 from pageflip.prediction import find_events, list_inputs, predict_files, sequence_facts
 

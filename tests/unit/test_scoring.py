@@ -11,7 +11,7 @@ import pytest
 
 from pageflip import frame_scores, scoring
 from pageflip.base.errors import ConfigError
-from pageflip.inference import BATCH, Predictor
+from pageflip.inference.predictor import BATCH, Predictor
 from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
 
 SHIFT = 4  # frames by which what is learnt of onsets may move them: 150 ms is what counts

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pageflip import scoring, uploads
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 from pageflip.uploads import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.inference import Predictor
+from pageflip.inference.predictor import Predictor
 
 NAME = "day-zero"
 FOLDER = Path(__file__).with_name("weights")
