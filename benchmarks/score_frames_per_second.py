@@ -19,11 +19,11 @@ from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, q
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.evaluation import evaluate_folder
-from pageflip.export import export_onnx
 from pageflip.frames.names import list_frames
 from pageflip.frames.parallel import available_cores, decode_in_chunks
 from pageflip.inference.predictor import Predictor
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
+from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Params, load_params
 
 NETWORK = "cnn"

@@ -31,7 +31,7 @@ from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames.names import LABELS, list_frames
 from pageflip.frames.pack import build_pack, open_pack
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
 from pageflip.params.load import Params, load_params
 from pageflip.transforms import for_training
 

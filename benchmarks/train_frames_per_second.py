@@ -26,7 +26,7 @@ from pageflip.base.settings import project_root
 from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames.names import LABELS
 from pageflip.frames.pack import build_pack, open_pack
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
 from pageflip.params.load import Train, load_params
 from pageflip.training import train_network
 from pageflip.transforms import for_training

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import initial_weights, networks, protocols, training
+from pageflip import protocols, training
 from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
@@ -28,6 +28,7 @@ from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.frames.splitting import part_rows
 from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
+from pageflip.networks import build, initial_weights
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
@@ -57,8 +58,8 @@ def make_recipe(model: str, params: Params, epochs: int | None = None) -> Recipe
     Raises:
         ConfigError: there is no such network, or its initial weights are not there.
     """
-    if model not in networks.REGISTRY:
-        raise ConfigError(f"there is no network {model!r}", f"known are {', '.join(sorted(networks.REGISTRY))}.")
+    if model not in build.REGISTRY:
+        raise ConfigError(f"there is no network {model!r}", f"known are {', '.join(sorted(build.REGISTRY))}.")
     section = getattr(params.train.networks, model)
     settings, fit = section.model_dump(exclude={"fit"}), section.fit.applied_to(params.train.fit)
     # on several devices Lightning would start this whole command once more for each
@@ -66,7 +67,7 @@ def make_recipe(model: str, params: Params, epochs: int | None = None) -> Recipe
     fit = fit.model_copy(update=changes)
     facts = {"network": model, "settings": settings, "fit": fit.model_dump()}
     facts |= {"augment": params.train.augment.model_dump()}
-    facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(networks.INITIAL, "none"), model)}
+    facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(build.INITIAL, "none"), model)}
     return Recipe(model, settings, fit, params.train.augment, facts)
 
 
@@ -192,9 +193,9 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
         on_epoch=lambda record: progress.epoch(record, len(train[0])),
     )
     device = training.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
-    judged = networks.predict_rows(network, pack, val[0], device=device)
+    judged = build.predict_rows(network, pack, val[0], device=device)
     threshold = choose_threshold(val[1], judged)
-    probability = networks.predict_rows(network, pack, test[0], device=device)
+    probability = build.predict_rows(network, pack, test[0], device=device)
     table = fold.assignment.iloc[test[0]][["row", "clip", "book", "group"]]
     table = table.assign(target=test[1].astype(np.int64), probability=probability, called=probability >= threshold)
     best = history["epochs"][history["best_epoch"]]

@@ -22,7 +22,7 @@ from torch.nn.functional import (
 )
 
 from pageflip.base.errors import DataError
-from pageflip.export import write_part
+from pageflip.networks.onnx_export import write_part
 from pageflip.params.load import TemporalTraining
 from pageflip.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES
 from pageflip.temporal_network import TemporalNetwork, TemporalShape

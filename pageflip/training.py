@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle, Part, make_loader, stays_on_device
-from pageflip.initial_weights import load_initial
-from pageflip.networks import INITIAL, build_network
+from pageflip.networks.build import INITIAL, build_network
+from pageflip.networks.initial_weights import load_initial
 from pageflip.params.load import Augment, Fit
 from pageflip.transforms import for_evaluation, for_training
 

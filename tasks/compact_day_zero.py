@@ -17,13 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import distillation, efficientnet, initial_weights, networks, training
+from pageflip import distillation, training
 from pageflip.base.files import replaced_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
-from pageflip.export import export_onnx
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
+from pageflip.networks import build, efficientnet_lite, initial_weights
+from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Compact, DayZero, Params
 from tasks.train import training_key
 
@@ -42,9 +43,9 @@ def learn(
         out: where day-zero is.
     """
     compact, rows = params.day_zero.compact, part_rows(assignment, "train")
-    teacher = networks.build_network("efficientnet_lite0", plan.network.model_dump())
+    teacher = build.build_network("efficientnet_lite0", plan.network.model_dump())
     weights = cards.checked_file(cards.WEIGHTS_FILE, out)
-    efficientnet.load_weights(teacher, weights)
+    efficientnet_lite.load_weights(teacher, weights)
     device = training.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
     split = work / "split"
     split.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ def learn(
         (rows[0], soft.astype(np.float32)),
         part_rows(assignment, "val"),
         name=NETWORK,
-        settings=compact.network.model_dump() | {networks.INITIAL: str(start)},
+        settings=compact.network.model_dump() | {build.INITIAL: str(start)},
         fit=compact.fit,
         augment=params.day_zero.augment,
         seed=params.day_zero.seed,
@@ -84,7 +85,7 @@ def _imitate(
     print(f"day-zero: {NETWORK}: what day-zero sees in {len(rows)} frames and their mirror images ...", flush=True)
     lessons = distillation.listen(teacher, pack, rows, device)
     torch.manual_seed(seed)
-    network = networks.build_network(NETWORK, compact.network.model_dump())
+    network = build.build_network(NETWORK, compact.network.model_dump())
 
     def report(record: dict) -> None:
         print("day-zero: {0}: imitation: epoch {epoch}: loss {loss:.4f}".format(NETWORK, **record), flush=True)
@@ -118,8 +119,8 @@ def load(folder: Path = cards.FOLDER) -> Predictor:
         DataError: it is missing, or its weights are not those that its card names.
     """
     card = cards.read_compact_card(folder)
-    network = networks.build_network(NETWORK, card["params"]["network"])
-    networks.load_cnn_weights(network, cards.compact_weights(folder))
+    network = build.build_network(NETWORK, card["params"]["network"])
+    build.load_cnn_weights(network, cards.compact_weights(folder))
     sizes = {"width": card["width"], "height": card["height"]}
     version = f"{NETWORK}-{card['weights_sha256'][: cards.DIGITS]}"
     with TemporaryDirectory(prefix="pageflip-compact-") as place:

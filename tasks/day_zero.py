@@ -25,7 +25,7 @@ import pandas as pd
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import initial_weights, networks, synthetic, training
+from pageflip import synthetic, training
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
@@ -33,10 +33,11 @@ from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.progress import counting
 from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation import evaluate_folder
-from pageflip.export import check_parity, export_onnx
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
+from pageflip.networks import build, initial_weights
+from pageflip.networks.onnx_export import check_parity, export_onnx
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
@@ -111,7 +112,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
     """
     plan, revision = params.day_zero, git_revision()  # of the code that draws and trains, not of what it is by the end
     initial_weights.fingerprint(plan.network.initial, NETWORK)  # before hours of drawing
-    check_size(networks.build_network(NETWORK, plan.network.model_dump()))
+    check_size(build.build_network(NETWORK, plan.network.model_dump()))
     renderer = renderer_digest()
     frames = prepare(plan, ranges, renderer, work, workers)
     pack, index = open_pack(frames)
@@ -136,7 +137,7 @@ def remake_from_weights(params: Params, *, work: Path, out: Path) -> dict:
     """
     card = cards.read_card(out)
     plan = parse(DayZero, card["params"], out / cards.CARD_FILE, "train it anew: `make day-zero`.")
-    network = networks.build_network(NETWORK, plan.network.model_dump())
+    network = build.build_network(NETWORK, plan.network.model_dump())
     network.load_state_dict(load_file(cards.checked_file(cards.WEIGHTS_FILE, out)))
     pack, index = find_pack(work, card["data"]["frames_sha256"])
     assignment = split_books(index, plan.shares, plan.seed)

@@ -34,7 +34,7 @@ from pageflip.metrics import (
     threshold_that_reaches,
     worst_mistakes,
 )
-from pageflip.networks import INITIAL, load_network, predict_logits, read_config
+from pageflip.networks.build import INITIAL, load_network, predict_logits, read_config
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
 from pageflip.report import write_plots, write_report
 from pageflip.shortcuts import run_shortcut_test

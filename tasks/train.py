@@ -9,13 +9,14 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import initial_weights, networks, training
+from pageflip import training
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.frames.pack import INDEX_FILE, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
+from pageflip.networks import build, initial_weights
 from pageflip.params.load import Train, load_params
 from pageflip.registry import TrainingRun
 
@@ -23,7 +24,7 @@ from pageflip.registry import TrainingRun
 def main() -> None:
     """Read the section `train`, train, and leave weights, config and history in one piece."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, choices=sorted(networks.REGISTRY), help="name of the network")
+    parser.add_argument("--model", required=True, choices=sorted(build.REGISTRY), help="name of the network")
     parser.add_argument("--frames", type=Path, required=True, help="folder of the pack")
     parser.add_argument("--split", type=Path, required=True, help="folder of the assignment")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
@@ -42,7 +43,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     fit = network_params.fit.applied_to(params.fit)
     chosen = {"seed": params.seed, "network": model, "settings": network_params.model_dump(exclude={"fit"})}
     chosen |= {"fit": fit.model_dump(), "augment": params.augment.model_dump()}
-    initial = initial_weights.fingerprint(chosen["settings"].get(networks.INITIAL, "none"), model)
+    initial = initial_weights.fingerprint(chosen["settings"].get(build.INITIAL, "none"), model)
     chosen |= {"initial_sha256": initial} if initial else {}
     key = training_key(chosen, frames, split)
     store = settings.store_url()
@@ -78,7 +79,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         raise
     with folder_in_one_piece(out) as folder:
         size = {"height": pack.shape[1], "width": pack.shape[2]}
-        digest = networks.save_network(folder, network, {**chosen, **size})
+        digest = build.save_network(folder, network, {**chosen, **size})
         write_json(folder / "history.json", history)
         run.finish(weights_sha256=digest, folder=folder)
     training.delete_checkpoints(checkpoints)

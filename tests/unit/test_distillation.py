@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pageflip.distillation import imitate, listen
-from pageflip.networks import build_network, predict_logits
+from pageflip.networks.build import build_network, predict_logits
 from pageflip.params.load import Imitation, load_params
 
 

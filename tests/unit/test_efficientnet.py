@@ -6,7 +6,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.efficientnet import EfficientNetLite0, _same_padding, load_imagenet, load_weights, published_names
+from pageflip.networks.efficientnet_lite import (
+    EfficientNetLite0,
+    _same_padding,
+    load_imagenet,
+    load_weights,
+    published_names,
+)
 
 
 def make(stages=2, frozen=0, last=0, seed=0):

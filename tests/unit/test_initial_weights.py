@@ -4,13 +4,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pageflip import initial_weights
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.efficientnet import published_names
 from pageflip.inference import cards
-from pageflip.initial_weights import fingerprint, load_initial
-from pageflip.networks import build_network
+from pageflip.networks import initial_weights
+from pageflip.networks.build import build_network
+from pageflip.networks.efficientnet_lite import published_names
+from pageflip.networks.initial_weights import fingerprint, load_initial
 
 
 def make(seed=0, stages=2, last=8):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
-from pageflip.networks import REGISTRY, build_network, load_network, predict_rows, read_config, save_network
+from pageflip.networks.build import REGISTRY, build_network, load_network, predict_rows, read_config, save_network
 
 SETTINGS = {
     "cnn": {"channels": (4, 8), "dropout": 0.2},

@@ -7,8 +7,8 @@ import torch
 
 from pageflip import registry
 from pageflip.base.files import sha256_of
-from pageflip.export import export_onnx
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
+from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Int8, load_params
 from tasks.register import band_of, export_files
 

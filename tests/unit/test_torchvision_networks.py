@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.initial_weights import load_initial
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
+from pageflip.networks.initial_weights import load_initial
 
 BUILDERS = {"mobilenet_v2": models.mobilenet_v2, "resnet18": models.resnet18}
 

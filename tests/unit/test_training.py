@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from pageflip.base.errors import ConfigError
 from pageflip.batches import EpochShuffle
-from pageflip.networks import build_network
+from pageflip.networks.build import build_network
 from pageflip.params.load import load_params
 from pageflip.training import train_network
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.layers import MIN_DEVIATION, mean_and_maximum
-from pageflip.weight_files import read_weights
+from pageflip.networks.layers import MIN_DEVIATION, mean_and_maximum
+from pageflip.networks.weight_files import read_weights
 
 STEM_CHANNELS = 32
 # (expansion, kernel, stride of the first block, channels, blocks)

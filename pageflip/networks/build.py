@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
-from pageflip.efficientnet import EfficientNetLite0
-from pageflip.layers import MIN_DEVIATION, mean_and_maximum
-from pageflip.torchvision_networks import MobileNetV2, ResNet18
+from pageflip.networks.efficientnet_lite import EfficientNetLite0
+from pageflip.networks.layers import MIN_DEVIATION, mean_and_maximum
+from pageflip.networks.torchvision import MobileNetV2, ResNet18
+from pageflip.networks.weight_files import read_weights
 from pageflip.transforms import for_evaluation
-from pageflip.weight_files import read_weights
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
 PATCH, PATCH_STRIDE = 6, 4  # pixels

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.layers import MIN_DEVIATION, mean_and_maximum
-from pageflip.weight_files import read_weights
+from pageflip.networks.layers import MIN_DEVIATION, mean_and_maximum
+from pageflip.networks.weight_files import read_weights
 
 
 class TorchvisionNetwork(nn.Module, ABC):

@@ -6,13 +6,13 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from pageflip import efficientnet, torchvision_networks
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.base.files import sha256_of
 from pageflip.inference import cards
-from pageflip.networks import Cnn, load_cnn_weights
-from pageflip.torchvision_networks import TorchvisionNetwork
+from pageflip.networks import efficientnet_lite, torchvision
+from pageflip.networks.build import Cnn, load_cnn_weights
+from pageflip.networks.torchvision import TorchvisionNetwork
 
 NONE, IMAGENET = "none", "imagenet"
 COMPACT = "cnn"
@@ -38,9 +38,9 @@ def load_initial(network: nn.Module, initial: str) -> None:
     if initial == IMAGENET and isinstance(network, Cnn):
         raise ConfigError("there are no ImageNet weights for cnn", "set initial: day-zero, or none.")
     if initial == IMAGENET and isinstance(network, TorchvisionNetwork):
-        torchvision_networks.load_imagenet(network)
+        torchvision.load_imagenet(network)
     elif initial == IMAGENET:
-        efficientnet.load_weights(network, _imagenet_file())
+        efficientnet_lite.load_weights(network, _imagenet_file())
     elif initial == cards.NAME and isinstance(network, TorchvisionNetwork):
         raise ConfigError(
             f"the day-zero weights are of another network than {network.ARCHITECTURE}", "set initial: imagenet."
@@ -48,7 +48,7 @@ def load_initial(network: nn.Module, initial: str) -> None:
     elif initial == cards.NAME and isinstance(network, Cnn):
         load_cnn_weights(network, cards.compact_weights())
     elif initial == cards.NAME:
-        efficientnet.load_weights(network, cards.checked_file(cards.WEIGHTS_FILE))
+        efficientnet_lite.load_weights(network, cards.checked_file(cards.WEIGHTS_FILE))
     elif storage.local_path(initial) is not None:
         _load_file(network, _local_file(initial))
     else:
@@ -60,7 +60,7 @@ def _load_file(network: nn.Module, path: Path) -> None:
     if isinstance(network, Cnn):
         load_cnn_weights(network, path)
         return
-    module = torchvision_networks if isinstance(network, TorchvisionNetwork) else efficientnet
+    module = torchvision if isinstance(network, TorchvisionNetwork) else efficientnet_lite
     module.load_weights(network, path)
 
 

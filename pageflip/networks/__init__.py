@@ -1,0 +1,1 @@
+"""Network architectures, initial weights and ONNX export."""
