@@ -3,7 +3,7 @@
 Measured: six videos of 24 flips each, 540x960, of books and seeds that nothing was learnt from (`events.seed` and
 `day_zero.seed` are others). Rows:
 
-    event_f1          F1 of flips, onset and offset within 150 ms, one to one (pageflip.event_metrics)
+    event_f1          F1 of flips, onset and offset within 150 ms, one to one (pageflip.events.metrics)
     page_recall       share of the openings (two pages) that have a still
     page_duplicates   share of the stills that show an opening once more, or a sheet in the air
     piffler_*         the same for piffler, a motion-based page finder from PyPI (MIT)
@@ -36,17 +36,17 @@ from benchmarks.measuring import machine, quiet
 from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
-from pageflip.event_learning import states_of
-from pageflip.event_metrics import Event, Truth, event_metrics, read_truth, still_metrics
-from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.events.decoder_fitting import states_of
+from pageflip.events.flip import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
+from pageflip.events.reader import SequenceReader, SequenceStream, find_sequence_flips, video_stills
+from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.parallel import available_cores
 from pageflip.inference.cards import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills, load_params
-from pageflip.sequences import SequenceReader, SequenceStream, find_sequence_flips, video_stills
 from pageflip.synthetic import write_video
-from pageflip.temporal import THRESHOLD
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24
 WIDTH, HEIGHT = 540, 960

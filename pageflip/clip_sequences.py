@@ -1,6 +1,6 @@
 """What single frames of test clips are called when the frames before and after them are read too.
 
-Where frames come from videos the neighbours of a frame are there; the temporal network (`pageflip.temporal`) reads
+Where frames come from videos the neighbours of a frame are there; the temporal network (`pageflip.events.temporal`) reads
 them. It has learnt from drawn recordings and knows nothing of these clips. A clip has one label throughout, and no
 transition: figures on whole videos (`pageflip evaluate-videos`) are harder in one way and easier in another.
 """
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pageflip.events.reader import SEQUENCE_FPS
+from pageflip.events.temporal import THRESHOLD, FrameEncoder, refine
 from pageflip.metrics import binary_metrics, bootstrap_interval
-from pageflip.sequences import SEQUENCE_FPS
-from pageflip.temporal import THRESHOLD, FrameEncoder, refine
 
 FIGURES = ("f1", "precision", "recall", "roc_auc")
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from pageflip import uploads
 from pageflip.base.errors import DataError
-from pageflip.events import Flip
+from pageflip.events.flip import Flip
+from pageflip.events.reader import PredictsFrames, SequenceReader
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import BATCH, iter_video
-from pageflip.sequences import PredictsFrames, SequenceReader
 from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 
 FRAMES_SCHEMA = pa.schema(

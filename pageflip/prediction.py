@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.events import Flip
+from pageflip.events.flip import Flip
+from pageflip.events.reader import folder_stills, holds_flip, video_stills
+from pageflip.events.stills import Still
 from pageflip.frame_scores import score_files
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Stills
-from pageflip.sequences import folder_stills, holds_flip, video_stills
-from pageflip.stills import Still
 from pageflip.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 
 

@@ -24,6 +24,7 @@ from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.clip_sequences import in_sequence
+from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.frames.splitting import part_rows
@@ -32,7 +33,6 @@ from pageflip.networks import build, initial_weights
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
-from pageflip.temporal import THRESHOLD
 
 # as in tasks/train.py
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"

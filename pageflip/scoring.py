@@ -29,12 +29,12 @@ from pageflip import uploads
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.storage import join
-from pageflip.events import Flip
+from pageflip.events.flip import Flip
+from pageflip.events.reader import folder_stills, holds_flip, video_stills
+from pageflip.events.stills import Still
+from pageflip.events.temporal import THRESHOLD
 from pageflip.frame_scores import FrameScores, Predicts, frame_table, score_files
 from pageflip.params.load import Stills
-from pageflip.sequences import folder_stills, holds_flip, video_stills
-from pageflip.stills import Still
-from pageflip.temporal import THRESHOLD
 from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"

@@ -2,7 +2,7 @@
 
 The archive holds short clips of one label each, and no recording from rest through flip to rest. So clips are put one
 after another, those of a book together where books are known: notflip and flip by turns, in an order drawn by a seed.
-Every clip is used once. Each frame lasts 1/30 s (`pageflip.sequences.SEQUENCE_FPS`), in the order of the frame numbers.
+Every clip is used once. Each frame lasts 1/30 s (`pageflip.events.reader.SEQUENCE_FPS`), in the order of the frame numbers.
 
 What this is not: transitions in a stream are hard cuts, between scenes that may differ in every way; clips begin and
 end where somebody cut them; and where an archive keeps only some frames of a recording, flips and rests are shorter
@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip.event_decoding import decode_flips
-from pageflip.event_learning import Recording, learn_event_model
-from pageflip.event_metrics import TOLERANCE_MS, Event, Truth, event_metrics
-from pageflip.event_model import EventModel, load_event_model
-from pageflip.events import BASELINES, Flip, difference_flips
+from pageflip.events.decoder import decode_flips
+from pageflip.events.decoder_fitting import Recording, learn_event_model
+from pageflip.events.decoder_model import EventModel, load_event_model
+from pageflip.events.flip import BASELINES, Flip, difference_flips
+from pageflip.events.metrics import TOLERANCE_MS, Event, Truth, event_metrics
+from pageflip.events.reader import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Events
-from pageflip.sequences import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.timelines import Timeline
 
 DECODER, LEARNT, DIFFERENCE = "decoder", "decoder_learnt_here", "difference"

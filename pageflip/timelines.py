@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pageflip.charts import round_step
-from pageflip.event_metrics import TOLERANCE_MS, Event, match_events
+from pageflip.events.metrics import TOLERANCE_MS, Event, match_events
 
 ROW_S, ROW_EVENTS = 20.0, 16
 MAX_ROWS = 24  # of one timeline; what is longer is cut, and said to be

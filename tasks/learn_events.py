@@ -3,7 +3,7 @@
     make events                                      # draws first; to be run again once day-zero or cnn is made anew
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
-    temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.temporal)
+    temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.events.temporal)
     events-in-sequence.json                     durations and evidence for the probabilities that it refined
     events.json                                 the same for probabilities of single frames alone
 
@@ -25,25 +25,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pageflip import event_model
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_text
 from pageflip.base.progress import counting, track
-from pageflip.event_learning import Recording, learn_event_model, states_of
-from pageflip.event_metrics import Truth, read_truth
-from pageflip.event_model import log_odds
-from pageflip.frames.names import LABELS, list_frames, read_books
-from pageflip.frames.parallel import available_cores
-from pageflip.frames.pixels import decode_image
-from pageflip.inference import cards
-from pageflip.inference.predictor import BATCH, Predictor, iter_video
-from pageflip.metrics import binary_metrics
-from pageflip.params.load import Events, load_params
-from pageflip.synthetic import plan_clips, write_archive, write_video
-from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.temporal import (
+from pageflip.events import decoder_model
+from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
+from pageflip.events.decoder_model import log_odds
+from pageflip.events.metrics import Truth, read_truth
+from pageflip.events.temporal import (
     LEARNT,
     PLANE_SHAPE,
     PLANES,
@@ -54,7 +45,16 @@ from pageflip.temporal import (
     planes_of,
     refine,
 )
-from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
+from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
+from pageflip.frames.names import LABELS, list_frames, read_books
+from pageflip.frames.parallel import available_cores
+from pageflip.frames.pixels import decode_image
+from pageflip.inference import cards
+from pageflip.inference.predictor import BATCH, Predictor, iter_video
+from pageflip.metrics import binary_metrics
+from pageflip.params.load import Events, load_params
+from pageflip.synthetic import plan_clips, write_archive, write_video
+from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
 from tasks.day_zero import renderer_digest
 
@@ -200,14 +200,14 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
     }
     with folder_in_one_piece(out) as folder:
         plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
-        _learn_numbers(plain, threshold, plan, folder / event_model.FILE.name, source)
+        _learn_numbers(plain, threshold, plan, folder / decoder_model.FILE.name, source)
         taught = [_lesson(one, threshold) for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]
         known, unknown = read_clips(clips, readers) if clips else ([], [])
         _train([*taught, *known], plan, folder, source)
         if unknown:
             source["held_out_clips"] = _judge_clips(unknown, folder)
         held = [_refined(one, threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
-        scores = _learn_numbers(held, THRESHOLD, plan, folder / event_model.IN_SEQUENCE_FILE.name, source)
+        scores = _learn_numbers(held, THRESHOLD, plan, folder / decoder_model.IN_SEQUENCE_FILE.name, source)
     print(f"events: F1 {scores['f1']:.4f} within {scores['tolerance_ms']:g} ms on held-out videos", flush=True)
     print(f"events: {scores['n_matched']} of {scores['n_true']} flips, {scores['n_found']} found; written to {out}")
     return scores
@@ -224,7 +224,7 @@ def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, 
     folds = min(plan.folds, len(recordings))
     model, scores = learn_event_model(recordings, threshold, plan.model_copy(update={"folds": folds}), source)
     source["held_out"] = scores
-    write_text(file, event_model.to_json(model))
+    write_text(file, decoder_model.to_json(model))
     return scores
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from browser.chromium import Chromium, Page, find_chromium
 
-from pageflip.event_metrics import event_metrics
+from pageflip.events.metrics import event_metrics
 from pageflip.timelines import Timeline
 from pageflip.video_evaluation import write_videos_report
 from report_factory import PROTOCOLS, write

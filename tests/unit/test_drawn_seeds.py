@@ -3,7 +3,7 @@
 import json
 
 from benchmarks import leafing
-from pageflip import event_model
+from pageflip.events import decoder_model
 from pageflip.inference import cards
 from pageflip.params.load import DayZero, load_params
 from pageflip.sample import UPLOADS_SEED
@@ -69,7 +69,7 @@ def test_the_videos_of_the_benchmark_are_unknown_to_the_committed_models(params_
 
 def test_the_committed_models_were_made_with_the_parameters_that_stand_there(params_file):
     params, card = load_params(params_file), cards.read_card()
-    events = json.loads(event_model.FILE.read_text())["learnt_from"]
+    events = json.loads(decoder_model.FILE.read_text())["learnt_from"]
 
     assert DayZero.model_validate(card["params"]) == params.day_zero.model_copy(update={"compact": None})
     assert events["params"] == params.events.model_dump(mode="json")

@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.event_decoding import FlipStream, best_segments, decode_flips, edges_of
-from pageflip.event_model import FLIP, REST, Durations, EventModel, Evidence, load_event_model, log_odds, to_json
+from pageflip.events.decoder import FlipStream, best_segments, decode_flips, edges_of
+from pageflip.events.decoder_model import (
+    FLIP,
+    REST,
+    Durations,
+    EventModel,
+    Evidence,
+    load_event_model,
+    log_odds,
+    to_json,
+)
 
 FPS = 30
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.event_decoding import decode_flips
-from pageflip.event_learning import Recording, learn_event_model, states_of
-from pageflip.event_metrics import Truth
-from pageflip.event_model import load_event_model
+from pageflip.events.decoder import decode_flips
+from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
+from pageflip.events.decoder_model import load_event_model
+from pageflip.events.metrics import Truth
 from pageflip.params.load import load_params
 
 PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.model_copy(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.event_metrics import event_metrics, match_events, read_truth, still_metrics
+from pageflip.events.metrics import event_metrics, match_events, read_truth, still_metrics
 
 
 def most_pairs(true, found, tolerance_s):

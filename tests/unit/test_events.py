@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pageflip.events import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.events.flip import Flip, difference_flips, find_flips, threshold_flips
 
 FPS = 30
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.event_model import IN_SEQUENCE_FILE, load_event_model
+from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
+from pageflip.events.temporal import load_temporal
 from pageflip.frames.names import list_frames
 from pageflip.params.load import load_params
 from pageflip.synthetic.ranges import Ranges
-from pageflip.temporal import load_temporal
 from tasks import learn_events as task
 
 

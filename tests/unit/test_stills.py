@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip.events import Flip
+from pageflip.events.flip import Flip
+from pageflip.events.stills import Picture, Rest, agreeing_share, agreement, find_rests, judge, measure, pick_stills
 from pageflip.params.load import Stills
-from pageflip.stills import Picture, Rest, agreeing_share, agreement, find_rests, judge, measure, pick_stills
 
 FPS, WIDE, TALL = 30, 180, 320
 

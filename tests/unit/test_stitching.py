@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pageflip.events.reader import SEQUENCE_FPS
 from pageflip.metrics import flat_numbers
 from pageflip.params.load import load_params
-from pageflip.sequences import SEQUENCE_FPS
 from pageflip.stitching import (
     DECODER,
     DIFFERENCE,

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip import temporal_learning
 from pageflip.base.errors import DataError
-from pageflip.event_model import log_odds
-from pageflip.params.load import load_params
-from pageflip.sequences import SequenceReader, SequenceStream
-from pageflip.synthetic import write_video
-from pageflip.temporal import (
+from pageflip.events import temporal_training
+from pageflip.events.decoder_model import log_odds
+from pageflip.events.reader import SequenceReader, SequenceStream
+from pageflip.events.temporal import (
     ENCODER_FILE,
     HEIGHT,
     LUMA_PLANES,
@@ -28,8 +26,10 @@ from pageflip.temporal import (
     planes_of,
     refine,
 )
-from pageflip.temporal_learning import Lesson, train_temporal, write_temporal
-from pageflip.temporal_network import TemporalNetwork, TemporalShape
+from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
+from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
+from pageflip.params.load import load_params
+from pageflip.synthetic import write_video
 
 PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.temporal
 COUNT = 50
@@ -238,12 +238,12 @@ def moving_square(rng):
 def test_a_window_is_mirrored_as_its_frames_are(monkeypatch, moved):
     """With all other changes at nothing, moving by nothing too."""
     for name, value in (("GAMMA", 0.0), ("NOISE", 0.0), ("MOVED_SHARE", moved)):
-        monkeypatch.setattr(temporal_learning, name, value)
+        monkeypatch.setattr(temporal_training, name, value)
     plan = PLAN.model_copy(update={"light": 0.0, "shift": 0.0, "zoom": 0.0, "rotate": 0.0})
     frames, rng, seen = pictures(2), np.random.default_rng(1), set()
     wanted = [planes_of(frames) / 255, planes_of(frames[:, :, ::-1]) / 255]
     for _ in range(8):
-        found = temporal_learning._changed(planes_of(frames), plan, rng).numpy()
+        found = temporal_training._changed(planes_of(frames), plan, rng).numpy()
         differences = [np.abs(found - planes).max() for planes in wanted]
         assert min(differences) < 0.02
         seen.add(int(np.argmin(differences)))

@@ -17,7 +17,7 @@ from scipy.special import log_ndtr
 from pageflip.base.errors import DataError
 
 FILE = Path(__file__).with_name("learnt") / "events.json"  # for probabilities of single frames
-IN_SEQUENCE_FILE = FILE.with_name("events-in-sequence.json")  # for those that `pageflip.temporal` refined
+IN_SEQUENCE_FILE = FILE.with_name("events-in-sequence.json")  # for those that `pageflip.events.temporal` refined
 FORMAT = 1
 REST, FLIP = 0, 1
 LEVEL_STEP_S = 0.5

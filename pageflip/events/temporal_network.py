@@ -4,7 +4,7 @@ It reads small frames, what moved since the frame before, and what the model of 
 makes a vector of every frame; dilated convolutions over time (Bai et al., "An empirical evaluation of generic
 convolutional and recurrent networks for sequence modeling", 2018; here to both sides) turn those vectors into logits.
 
-`TemporalNetwork` is what is trained; `pageflip.temporal` runs its two parts by ONNX Runtime.
+`TemporalNetwork` is what is trained; `pageflip.events.temporal` runs its two parts by ONNX Runtime.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from pageflip.temporal import LUMA_PLANES, ODDS_SCALE, PLANES
+from pageflip.events.temporal import LUMA_PLANES, ODDS_SCALE, PLANES
 
 LEAST_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
 MOTION_GAIN = 4.0  # differences between frames are small beside the frames

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pageflip.base.errors import DataError
-from pageflip.event_model import SURE, log_odds
+from pageflip.events.decoder_model import SURE, log_odds
 from pageflip.frames.pixels import resize_frame
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from torch.nn.functional import (
 )
 
 from pageflip.base.errors import DataError
+from pageflip.events.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES
+from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
 from pageflip.networks.onnx_export import write_part
 from pageflip.params.load import TemporalTraining
-from pageflip.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES
-from pageflip.temporal_network import TemporalNetwork, TemporalShape
 
 WARM_UP_SHARE = 0.1
 GAMMA = 0.3  # of its logarithm
@@ -41,7 +41,7 @@ class Lesson:
     """A recording to learn from.
 
     Attributes:
-        planes: of its frames, as `pageflip.temporal.planes_of` makes them, uint8 [N, PLANES, h, w].
+        planes: of its frames, as `pageflip.events.temporal.planes_of` makes them, uint8 [N, PLANES, h, w].
         log_odds: what a model of single frames says of each, float [N].
         states: int [N], 1 for flip.
         other_odds: what a weaker model says of each, float [N], where one was asked.

@@ -1,4 +1,4 @@
-"""What a flip is, and baselines that find flips; `pageflip.event_decoding` is the decoder that is used.
+"""What a flip is, and baselines that find flips; `pageflip.events.decoder` is the decoder that is used.
 
 `find_flips`: a running median takes out single odd frames; a flip is then a stretch above the threshold, long
 enough to be one. Stretches that a short dip parts are one flip.

@@ -13,13 +13,13 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from pageflip.event_decoding import FlipStream, decode_flips
-from pageflip.event_model import IN_SEQUENCE_FILE, EventModel, load_event_model
-from pageflip.events import Flip
+from pageflip.events.decoder import FlipStream, decode_flips
+from pageflip.events.decoder_model import IN_SEQUENCE_FILE, EventModel, load_event_model
+from pageflip.events.flip import Flip
+from pageflip.events.stills import Picture, Still, find_rests, pick_stills
+from pageflip.events.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
 from pageflip.inference.predictor import iter_full_frames
 from pageflip.params.load import Stills
-from pageflip.stills import Picture, Still, find_rests, pick_stills
-from pageflip.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
 
 SEQUENCE_FPS = 30.0  # phones film at 30 frames per second
 
@@ -88,7 +88,7 @@ class SequenceStream:
     beyond the recording's length the flips are those of `SequenceReader`, at up to 40 frames a second.
 
     Args:
-        lag_s: see `pageflip.event_decoding.FlipStream`.
+        lag_s: see `pageflip.events.decoder.FlipStream`.
     """
 
     def __init__(

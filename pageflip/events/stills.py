@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pageflip.events import Flip
+from pageflip.events.flip import Flip
 from pageflip.params.load import Stills
 
 TILES = 20  # along the longer side of the picture

@@ -1,4 +1,4 @@
-"""Learns the numbers of `pageflip.event_model` from videos whose flips are known.
+"""Learns the numbers of `pageflip.events.decoder_model` from videos whose flips are known.
 
 Durations are counted. The worth of log-odds as evidence is a logistic regression of each frame's state on the log-odds
 around it, less the share of flips; it also learns by how much onsets come before, and offsets after, what the model of
@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from pageflip.base.errors import DataError
-from pageflip.event_decoding import decode_flips
-from pageflip.event_metrics import Truth, event_metrics
-from pageflip.event_model import Durations, EventModel, Evidence, log_odds, readings, resting_levels
+from pageflip.events.decoder import decode_flips
+from pageflip.events.decoder_model import Durations, EventModel, Evidence, log_odds, readings, resting_levels
+from pageflip.events.metrics import Truth, event_metrics
 from pageflip.params.load import Events
 
 STEP_S = 1 / 30  # between the places where log-odds are read

@@ -1,0 +1,1 @@
+"""Flip events and page stills from frame probabilities over time."""
