@@ -23,7 +23,7 @@ from pageflip.base import settings
 from pageflip.frames.names import frame_path, list_frames
 from pageflip.frames.parallel import available_cores
 from pageflip.synthetic import plan_clips, write_archive
-from pageflip.transforms import for_evaluation
+from pageflip.training.transforms import for_evaluation
 
 WIDTH, HEIGHT = 1080, 1920
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP = 3, 4, 10

@@ -28,12 +28,12 @@ from torchvision.transforms import v2
 from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds, step_flop
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames.names import LABELS, list_frames
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
 from pageflip.params.load import Params, load_params
-from pageflip.transforms import for_training
+from pageflip.training.batches import EpochShuffle, PackRows
+from pageflip.training.transforms import for_training
 
 BAR = 10.0
 NETWORK = "cnn"

@@ -1,6 +1,6 @@
 """How fast the default network trains on this machine's CPU.
 
-Measured: frames per second of the training epochs of `pageflip.training.train_network`, with the settings of
+Measured: frames per second of the training epochs of `pageflip.training.loop.train_network`, with the settings of
 params.yaml on the CPU, on a pack of 240 synthetic frames (120 pictures of 1080x1920, twice each); median of the
 epochs after the first. In the detail: the same steps in a bare loop fed by the pack's loader, alternating with the
 same loop fed by batches that wait in memory; the share of the epoch that the loader alone takes, and that the
@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, quiet, repeated, step_flop
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.batches import EpochShuffle, PackRows
 from pageflip.frames.names import LABELS
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
 from pageflip.params.load import Train, load_params
-from pageflip.training import train_network
-from pageflip.transforms import for_training
+from pageflip.training.batches import EpochShuffle, PackRows
+from pageflip.training.loop import train_network
+from pageflip.training.transforms import for_training
 
 NETWORK = "cnn"
 REPETITIONS, EPOCHS, ROUNDS = 2, 6, 3

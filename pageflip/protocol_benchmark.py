@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import protocols, training
+from pageflip import protocols
 from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
@@ -33,6 +33,7 @@ from pageflip.networks import build, initial_weights
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.protocol_tables import as_markdown
 from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
+from pageflip.training import loop
 
 # as in tasks/train.py
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"
@@ -91,7 +92,7 @@ def benchmark_protocols(
     if unknown:
         raise ConfigError(f"there is no protocol {unknown[0]!r}", f"known are {', '.join(PROTOCOLS)}.")
     recipe = make_recipe(model, params, epochs)
-    training.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
+    loop.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     frames = out / "frames"
     pack, index = prepare(data, frames, params.prepare)
     planned, refused = plan(index, params)
@@ -150,7 +151,7 @@ def fold_key(fold: Fold, recipe: Recipe, frames: Path) -> str:
     facts = recipe.facts | {"seed": fold.seed}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(fold.assignment[["row", "part", "group"]].to_csv(index=False).encode())
-    code = (*training.CODE, Path(__file__))
+    code = (*loop.CODE, Path(__file__))
     for file in (frames / INDEX_FILE, frames / FACTS_FILE, *code):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
@@ -180,7 +181,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     started = time.monotonic()
     train, val, test = (part_rows(fold.assignment, part) for part in ("train", "val", "test"))
     checkpoints = folder.parent.parent / "checkpoints" / folder.name
-    network, history = training.train_network(
+    network, history = loop.train_network(
         pack,
         train,
         val,
@@ -192,7 +193,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
         checkpoints=str(checkpoints),
         on_epoch=lambda record: progress.epoch(record, len(train[0])),
     )
-    device = training.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
+    device = loop.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     judged = build.predict_rows(network, pack, val[0], device=device)
     threshold = choose_threshold(val[1], judged)
     probability = build.predict_rows(network, pack, test[0], device=device)
@@ -205,7 +206,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     with folder_in_one_piece(folder) as staging:
         table.to_parquet(staging / PREDICTIONS_FILE, index=False)
         write_json(staging / FOLD_FILE, facts)
-    training.delete_checkpoints(str(checkpoints))
+    loop.delete_checkpoints(str(checkpoints))
     if checkpoints.parent.exists() and not any(checkpoints.parent.iterdir()):
         shutil.rmtree(checkpoints.parent)
     return facts

@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import distillation, training
 from pageflip.base.files import replaced_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
@@ -26,6 +25,7 @@ from pageflip.inference.predictor import Predictor
 from pageflip.networks import build, efficientnet_lite, initial_weights
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Compact, DayZero, Params
+from pageflip.training import distillation, loop
 from tasks.train import training_key
 
 NETWORK = initial_weights.COMPACT
@@ -46,7 +46,7 @@ def learn(
     teacher = build.build_network("efficientnet_lite0", plan.network.model_dump())
     weights = cards.checked_file(cards.WEIGHTS_FILE, out)
     efficientnet_lite.load_weights(teacher, weights)
-    device = training.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
+    device = loop.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
     split = work / "split"
     split.mkdir(parents=True, exist_ok=True)
     assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
@@ -60,7 +60,7 @@ def learn(
     soft = compact.teacher_share / (1 + np.exp(-logits)) + (1 - compact.teacher_share) * rows[1]
     told |= {"compact": compact.model_dump(), "augment": params.day_zero.augment.model_dump()}
     checkpoints = str((work / "checkpoints" / training_key(told, frames, split)).absolute())
-    network, history = training.train_network(
+    network, history = loop.train_network(
         pack,
         (rows[0], soft.astype(np.float32)),
         part_rows(assignment, "val"),
@@ -72,7 +72,7 @@ def learn(
         checkpoints=checkpoints,
         on_epoch=_report,
     )
-    training.delete_checkpoints(checkpoints)
+    loop.delete_checkpoints(checkpoints)
     used = {name: release for name, release in environment().items() if name != "platform"}
     facts = {"git_revision": git_revision(), "environment": used, "best_epoch": history["best_epoch"]}
     return network, facts | {"teacher": {"version": cards.version_of(cards.read_card(out)), "sha256": told["teacher"]}}

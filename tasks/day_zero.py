@@ -25,7 +25,7 @@ import pandas as pd
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip import synthetic, training
+from pageflip import synthetic
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
@@ -40,6 +40,7 @@ from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import check_parity, export_onnx
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.synthetic.ranges import Ranges, load_synthesize
+from pageflip.training import loop
 from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
 from tasks.register import INPUT, band_of, export_files
@@ -123,7 +124,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
     used = {name: release for name, release in environment().items() if name != "platform"}
     source = {"data": data, "git_revision": revision, "environment": used, "best_epoch": history["best_epoch"]}
     card = finish(params, plan, network, pack, assignment, source, out)
-    training.delete_checkpoints(checkpoints)
+    loop.delete_checkpoints(checkpoints)
     return card
 
 
@@ -322,7 +323,7 @@ def train(
         )
         print("val F1 {val_f1:.4f}, {frames_per_second:.0f} frames/s".format(**record), flush=True)
 
-    return training.train_network(
+    return loop.train_network(
         pack,
         part_rows(assignment, "train"),
         part_rows(assignment, "val"),

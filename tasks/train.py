@@ -9,7 +9,6 @@ import json
 import logging
 from pathlib import Path
 
-from pageflip import training
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
@@ -19,6 +18,7 @@ from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignmen
 from pageflip.networks import build, initial_weights
 from pageflip.params.load import Train, load_params
 from pageflip.registry import TrainingRun
+from pageflip.training import loop
 
 
 def main() -> None:
@@ -49,10 +49,10 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     store = settings.store_url()
     folder = storage.local_path(store)  # Lightning takes a file:// address for a name
     checkpoints = storage.join(str(folder) if folder else store, "checkpoints", key)
-    training.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
+    loop.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
     tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
     tags |= {f"environment.{name}": release for name, release in environment().items()}
-    first = training.is_first_process()  # the others of a training on several devices only train
+    first = loop.is_first_process()  # the others of a training on several devices only train
     run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags) if first else None
 
     def report(record: dict) -> None:
@@ -61,7 +61,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         print("val F1 {val_f1:.4f}, {frames_per_second:.0f} frames/s".format(**record), flush=True)
 
     try:
-        network, history = training.train_network(
+        network, history = loop.train_network(
             pack,
             part_rows(assignment, "train"),
             part_rows(assignment, "val"),
@@ -82,7 +82,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         digest = build.save_network(folder, network, {**chosen, **size})
         write_json(folder / "history.json", history)
         run.finish(weights_sha256=digest, folder=folder)
-    training.delete_checkpoints(checkpoints)
+    loop.delete_checkpoints(checkpoints)
     best = history["epochs"][history["best_epoch"]]
     print(f"train: {model}: best epoch {best['epoch']} with val F1 {best['val_f1']:.4f}, weights {digest[:12]}")
 
@@ -90,7 +90,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
 def training_key(chosen: dict, frames: Path, split: Path) -> str:
     """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training.CODE):
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *loop.CODE):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
 

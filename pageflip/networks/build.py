@@ -21,7 +21,7 @@ from pageflip.networks.efficientnet_lite import EfficientNetLite0
 from pageflip.networks.layers import MIN_DEVIATION, mean_and_maximum
 from pageflip.networks.torchvision import MobileNetV2, ResNet18
 from pageflip.networks.weight_files import read_weights
-from pageflip.transforms import for_evaluation
+from pageflip.training.transforms import for_evaluation
 
 WEIGHTS_FILE, CONFIG_FILE = "weights.safetensors", "config.json"
 PATCH, PATCH_STRIDE = 6, 4  # pixels

@@ -22,7 +22,7 @@ from pageflip.base.files import sha256_of
 from pageflip.inference.predictor import METADATA_KEY, Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.networks.build import predict_rows
-from pageflip.transforms import for_evaluation
+from pageflip.training.transforms import for_evaluation
 
 OPSET, IR_VERSION = 18, 8
 BATCH_DIMENSION = "frames_in_batch"

@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from pageflip.params.load import Params
-from pageflip.training import train_network
+from pageflip.training.loop import train_network
 from pipeline.conftest import call, environment, tiny_params, write_params
 
 COMMAND = ["python", "-m", "tasks.train", "--model", "cnn", "--frames", "data/frames", "--split", "data/split"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip import batches, training
-from pageflip.batches import CopiedAhead, DeviceRows, EpochShuffle, make_loader, stays_on_device
 from pageflip.params.load import load_params
-from pageflip.training import train_network
+from pageflip.training import batches, loop
+from pageflip.training.batches import CopiedAhead, DeviceRows, EpochShuffle, make_loader, stays_on_device
+from pageflip.training.loop import train_network
 
 CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def test_a_training_ends_the_same_whether_frames_stay_on_the_device_or_not(frame
 
     state, history = run("map")
     made = []
-    monkeypatch.setattr(training, "stays_on_device", lambda *_: True)
+    monkeypatch.setattr(loop, "stays_on_device", lambda *_: True)
     monkeypatch.setattr(batches, "DeviceRows", lambda *arguments: made.append(DeviceRows(*arguments)) or made[-1])
     again, same = run("device")
     assert len(made) == 2

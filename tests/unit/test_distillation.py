@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.distillation import imitate, listen
 from pageflip.networks.build import build_network, predict_logits
 from pageflip.params.load import Imitation, load_params
+from pageflip.training.distillation import imitate, listen
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from pageflip.base.errors import ConfigError
-from pageflip.batches import EpochShuffle
 from pageflip.networks.build import build_network
 from pageflip.params.load import load_params
-from pageflip.training import train_network
+from pageflip.training.batches import EpochShuffle
+from pageflip.training.loop import train_network
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
 RESNET = {"frozen": 2, "dropout": 0.2, "initial": "none"}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pageflip.activation_maps import last_features
 from pageflip.params.load import Imitation
-from pageflip.transforms import for_evaluation, for_training
+from pageflip.training.transforms import for_evaluation, for_training
 
 BATCH = 64
 MIN_DEVIATION = 0.05  # of a channel, so that one that is hardly used is not blown up

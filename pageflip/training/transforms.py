@@ -7,8 +7,8 @@ a seed fixes it.
 import torch
 from torch import Tensor
 
-from pageflip.augmentation import augment
 from pageflip.params.load import Augment
+from pageflip.training.augmentation import augment
 
 
 def for_evaluation(frames: Tensor) -> Tensor:

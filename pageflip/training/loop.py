@@ -1,4 +1,4 @@
-"""Training on the pack: batches from pageflip.batches, augmented on the device, the loop by Lightning.
+"""Training on the pack: batches from pageflip.training.batches, augmented on the device, the loop by Lightning.
 
 A run is fixed by its seed, however often it is killed: everything random in an epoch is drawn from (seed, epoch), and
 the checkpoint of each epoch's end holds the rest.
@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
-from pageflip.batches import EpochShuffle, Part, make_loader, stays_on_device
 from pageflip.networks.build import INITIAL, build_network
 from pageflip.networks.initial_weights import load_initial
 from pageflip.params.load import Augment, Fit
-from pageflip.transforms import for_evaluation, for_training
+from pageflip.training.batches import EpochShuffle, Part, make_loader, stays_on_device
+from pageflip.training.transforms import for_evaluation, for_training
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
 PARTS = ("training", "batches", "transforms", "augmentation", "networks", "layers", "efficientnet")
@@ -45,7 +45,7 @@ NO_WHOLE_NETWORK = ("none", "imagenet")  # initial weights that do not know flip
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
 LAST = "last.ckpt"
 EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",  # see pageflip.batches
+    ".*does not have many workers.*",  # see pageflip.training.batches
     "Checkpoint directory .* exists and is not empty.*",  # so that a killed run goes on
     ".*LeafSpec.*",  # Lightning's own use of torch
     ".* in eval mode at the start of training.*",  # frozen parts of a network, and the running mean

@@ -1,0 +1,1 @@
+"""The training loop: data loading, augmentation, checkpoints, distillation."""
