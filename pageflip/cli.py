@@ -159,7 +159,7 @@ def predict(
     stills: Annotated[Path | None, typer.Option(help="As --events; write the still of each page into here.")] = None,
 ) -> None:
     """Say for each picture, or each frame of a video, whether a page is in the air."""
-    from pageflip.prediction import list_inputs, predict_files
+    from pageflip.footage.predict import list_inputs, predict_files
     from pageflip.registry import load_predictor
 
     files = [] if events or stills else list_inputs(paths)
@@ -177,7 +177,7 @@ def predict(
 
 
 def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | None, output: Format) -> None:
-    from pageflip.prediction import event_rows, find_events, sequence_facts
+    from pageflip.footage.predict import event_rows, find_events, sequence_facts
 
     found = find_events(predictor, paths, stills, _stills_plan())
     for sequence in found:

@@ -33,7 +33,7 @@ from pageflip.events.flip import Flip
 from pageflip.events.reader import folder_stills, holds_flip, video_stills
 from pageflip.events.stills import Still
 from pageflip.events.temporal import THRESHOLD
-from pageflip.frame_scores import FrameScores, Predicts, frame_table, score_files
+from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files
 from pageflip.params.load import Stills
 from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 

@@ -20,10 +20,10 @@ from pageflip.events.flip import BASELINES, Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.reader import find_sequence_flips
 from pageflip.events.temporal import THRESHOLD
+from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
 from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills
-from pageflip.prediction import find_events
 from pageflip.report import STYLE_COLOURS, page_environment
 from pageflip.timelines import Timeline, draw_timeline
 from pageflip.uploads import VIDEO_SUFFIXES

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pageflip.base.errors import ConfigError
+from pageflip.footage.predict import find_events, list_inputs, predict_files, sequence_facts
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.load import Stills
-from pageflip.prediction import find_events, list_inputs, predict_files, sequence_facts
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pageflip import frame_scores, scoring
+from pageflip import scoring
 from pageflip.base.errors import ConfigError
+from pageflip.footage import frame_scores
 from pageflip.inference.predictor import BATCH, Predictor
 from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
 

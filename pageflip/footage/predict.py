@@ -11,7 +11,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.flip import Flip
 from pageflip.events.reader import folder_stills, holds_flip, video_stills
 from pageflip.events.stills import Still
-from pageflip.frame_scores import score_files
+from pageflip.footage.frame_scores import score_files
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
@@ -99,7 +99,7 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
 class Sequence:
     """What is found in a video or folder of frames, of which `broken` could not be read.
 
-    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see `pageflip.frame_scores.FrameScores`) and
+    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see `pageflip.footage.frame_scores.FrameScores`) and
     `times_s` are those of the frames; times of a video only.
     """
 

@@ -1,0 +1,1 @@
+"""Reading of untrusted media, and predictions on it."""
