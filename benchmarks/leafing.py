@@ -36,6 +36,7 @@ from benchmarks.measuring import machine, quiet
 from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.decoder_fitting import states_of
 from pageflip.events.flip import Flip, difference_flips, find_flips, threshold_flips
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
@@ -44,7 +45,6 @@ from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.parallel import available_cores
 from pageflip.inference.cards import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
-from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills, load_params
 from pageflip.synthetic import write_video
 

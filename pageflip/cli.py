@@ -255,7 +255,7 @@ def evaluate(
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Measure a model on labelled frames, at the threshold that was chosen when it was trained."""
-    from pageflip.evaluation import evaluate_folder
+    from pageflip.evaluation.folder import evaluate_folder
     from pageflip.registry import load_predictor
 
     result = evaluate_folder(data, load_predictor(model, _model_name(name)), books=books)
@@ -280,9 +280,9 @@ def evaluate_videos(
     ] = Format.TABLE,
 ) -> None:
     """Measure how well a model finds the flips of labelled videos; a page shows true and found ones on timelines."""
+    from pageflip.evaluation.videos import REPORT_FILE, list_videos, write_videos_report
+    from pageflip.evaluation.videos import evaluate_videos as measure
     from pageflip.registry import load_predictor
-    from pageflip.video_evaluation import REPORT_FILE, list_videos, write_videos_report
-    from pageflip.video_evaluation import evaluate_videos as measure
 
     list_videos(folder)  # refuses before a model is fetched
     plan = _stills_plan() if pages else None
@@ -331,10 +331,10 @@ def benchmark_protocols(
     """Train and test a network under each protocol, from honest to leaky; finished folds are not trained again."""
     import logging
 
+    from pageflip.evaluation.protocol_benchmark import RESULT_FILE, TABLE_FILE
+    from pageflip.evaluation.protocol_benchmark import benchmark_protocols as measure
+    from pageflip.evaluation.protocol_tables import NOTES, as_table
     from pageflip.params.load import load_params
-    from pageflip.protocol_benchmark import RESULT_FILE, TABLE_FILE
-    from pageflip.protocol_benchmark import benchmark_protocols as measure
-    from pageflip.protocol_tables import NOTES, as_table
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     settings = load_params(params)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, book_table, paired_bootstrap
 from pageflip.journal import Move
-from pageflip.metrics import SUPPLIED_NAME, binary_metrics, book_table, paired_bootstrap
 from pageflip.params.load import Promote
 
 
@@ -81,7 +81,7 @@ def check_history(version: str, rolled_back: Move | None) -> Check:
 
 
 def compare(test: pd.DataFrame, candidate: Judged, champion: Judged, params: Promote) -> dict[str, float]:
-    """The paired bootstrap of candidate against champion (see `pageflip.metrics.paired_bootstrap`)."""
+    """The paired bootstrap of candidate against champion (see `pageflip.evaluation.metrics.paired_bootstrap`)."""
     return paired_bootstrap(
         test["target"],
         candidate.probability,

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pageflip.activation_maps import AGAINST, FOR, overlay
 from pageflip.base.files import write_json, write_text
 from pageflip.charts import Axis, Chart, axis_up_to
+from pageflip.evaluation.activation_maps import AGAINST, FOR, overlay
+from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.names import LABELS
-from pageflip.metrics import SUPPLIED_NAME
 from pageflip.timelines import Timeline, draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
@@ -64,15 +64,15 @@ def write_report(
     """Write the report to `path`, through a temporary file beside it.
 
     Args:
-        metrics: what `pageflip.metrics.evaluate_predictions` returned.
+        metrics: what `pageflip.evaluation.metrics.evaluate_predictions` returned.
         predictions: the table of predictions; the rows of part `test` are shown.
         history: the training's {"epochs": [...], "best_epoch": n}, or None.
         thumbnails: row -> uint8 [H, W, 3], the mistakes to show, in this order.
         context: "model", the network's name; "facts", {section: {name: value}}; optionally "parts", a list of
             {part, frames, flips, clips, groups, books}; "data_digest", of the frames, to be held against `protocols`.
-        maps: row -> float [h, w], the evidence in the pictures (see `pageflip.activation_maps`).
-        protocols: the content of protocols.json (see `pageflip.protocol_benchmark`).
-        timelines: of stitched streams (see `pageflip.stitching`), shown where `metrics` holds "stitched".
+        maps: row -> float [h, w], the evidence in the pictures (see `pageflip.evaluation.activation_maps`).
+        protocols: the content of protocols.json (see `pageflip.evaluation.protocol_benchmark`).
+        timelines: of stitched streams (see `pageflip.evaluation.stitching`), shown where `metrics` holds "stitched".
     """
     test = predictions[predictions["part"] == "test"]
     clips = sorted(metrics["clips"]["table"], key=lambda row: (row["correct"], -row["errors"] / row["n"], row["clip"]))

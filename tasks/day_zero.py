@@ -32,7 +32,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.progress import counting
 from pageflip.base.provenance import environment, git_revision
-from pageflip.evaluation import evaluate_folder
+from pageflip.evaluation.folder import evaluate_folder
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards

@@ -16,17 +16,19 @@ from rich.console import Console
 from rich.table import Table
 
 from pageflip import registry
-from pageflip.activation_maps import activation_maps
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
-from pageflip.calibration import calibrated, calibration_table, choose_review_band, fit_temperature, review_table
-from pageflip.clip_sequences import judge_in_sequence
-from pageflip.frames.pack import data_digest, open_pack
-from pageflip.frames.splitting import part_rows, read_assignment
-from pageflip.inference import cards
-from pageflip.metrics import (
+from pageflip.evaluation.activation_maps import activation_maps
+from pageflip.evaluation.calibration import (
+    calibrated,
+    calibration_table,
+    choose_review_band,
+    fit_temperature,
+    review_table,
+)
+from pageflip.evaluation.metrics import (
     choose_threshold,
     evaluate_predictions,
     flat_numbers,
@@ -34,11 +36,15 @@ from pageflip.metrics import (
     threshold_that_reaches,
     worst_mistakes,
 )
+from pageflip.evaluation.shortcuts import run_shortcut_test
+from pageflip.evaluation.stitching import DECODER, judge_stitched
+from pageflip.evaluation.temporal_refinement import judge_in_sequence
+from pageflip.frames.pack import data_digest, open_pack
+from pageflip.frames.splitting import part_rows, read_assignment
+from pageflip.inference import cards
 from pageflip.networks.build import INITIAL, load_network, predict_logits, read_config
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
 from pageflip.report import write_plots, write_report
-from pageflip.shortcuts import run_shortcut_test
-from pageflip.stitching import DECODER, judge_stitched
 
 FRAME_KEY = ["label", "video", "frame"]
 PARTS = ("val", "test")
@@ -205,7 +211,7 @@ def check_split_of_frames(assignment: pd.DataFrame, index: pd.DataFrame, split: 
 
 
 def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> pd.DataFrame:
-    """The table of predictions (see `pageflip.metrics`) of the validation and the test part, and their logits.
+    """The table of predictions (see `pageflip.evaluation.metrics`) of the validation and the test part, and their logits.
 
     The probabilities are those of the network itself, not calibrated yet.
 
@@ -224,7 +230,7 @@ def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> p
 
 
 def map_evidence(network: Any, pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """What the network found in each picture (see `pageflip.activation_maps`); empty where that is not known."""
+    """What the network found in each picture (see `pageflip.evaluation.activation_maps`); empty where that is not known."""
     maps = activation_maps(network, np.stack(list(pictures.values()))) if pictures else None
     return {} if maps is None else dict(zip(pictures, maps, strict=True))
 

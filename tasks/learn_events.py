@@ -30,6 +30,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_text
 from pageflip.base.progress import counting, track
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events import decoder_model
 from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
 from pageflip.events.decoder_model import log_odds
@@ -51,7 +52,6 @@ from pageflip.frames.parallel import available_cores
 from pageflip.frames.pixels import decode_image
 from pageflip.inference import cards
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
-from pageflip.metrics import binary_metrics
 from pageflip.params.load import Events, load_params
 from pageflip.synthetic import plan_clips, write_archive, write_video
 from pageflip.synthetic.ranges import Ranges, load_synthesize

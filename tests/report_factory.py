@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 
-from pageflip import metrics, report
-from pageflip.stitching import judge_stitched
+from pageflip import report
+from pageflip.evaluation import metrics
+from pageflip.evaluation.stitching import judge_stitched
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.inference.predictor import METADATA_KEY, Predictor
-from pageflip.metrics import binary_metrics
 from pageflip.networks.build import predict_rows
 from pageflip.training.transforms import for_evaluation
 
@@ -51,7 +51,7 @@ def export_onnx(
 ) -> None:
     """Write the network as ONNX: uint8 [N, height, width, 3] RGB -> probability of `flip`, float32 [N].
 
-    Scaling to 0..1, the temperature (see `pageflip.calibration`) and the sigmoid are inside the graph. `facts` (with at
+    Scaling to 0..1, the temperature (see `pageflip.evaluation.calibration`) and the sigmoid are inside the graph. `facts` (with at
     least `threshold`, and `review_band` where there is one) go into the file's metadata beside width and height. The
     same network gives the same bytes.
     """

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pageflip.activation_maps import last_features
+from pageflip.evaluation.activation_maps import last_features
 from pageflip.params.load import Imitation
 from pageflip.training.transforms import for_evaluation, for_training
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.activation_maps import AGAINST, FOR, activation_maps, overlay
+from pageflip.evaluation.activation_maps import AGAINST, FOR, activation_maps, overlay
 from pageflip.networks.build import build_network
 from pageflip.training.transforms import for_evaluation
 

@@ -6,8 +6,8 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss, precision_score, recall_score
 
-from pageflip import calibration, metrics
 from pageflip.base.errors import DataError
+from pageflip.evaluation import calibration, metrics
 
 BOUNDS = {"lowest": 0.25, "highest": 4, "min_groups": 5}
 

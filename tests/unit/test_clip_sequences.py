@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pageflip.clip_sequences import FIGURES, in_sequence, judge_in_sequence
+from pageflip.evaluation.temporal_refinement import FIGURES, in_sequence, judge_in_sequence
 
 
 def table_of_clips(clips=4, frames=9):

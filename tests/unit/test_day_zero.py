@@ -13,7 +13,7 @@ import yaml
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.calibration import calibrated
+from pageflip.evaluation.calibration import calibrated
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
 from pageflip.inference import cards

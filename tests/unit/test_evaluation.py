@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.evaluation import evaluate_folder
+from pageflip.evaluation.folder import evaluate_folder
 from pageflip.frames.names import frame_path
 
 

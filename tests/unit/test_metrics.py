@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from pageflip import metrics
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.evaluation import metrics
 
 
 def random_case(seed, n=200, decimals=2):
@@ -197,7 +197,7 @@ def test_interval_is_the_same_for_a_seed_and_does_not_depend_on_the_memory_bound
     once = metrics.bootstrap_interval(target, probability, groups, 0.5, samples=300, seed=9)
     assert metrics.bootstrap_interval(target, probability, groups, 0.5, samples=300, seed=9) == once
     assert metrics.bootstrap_interval(target, probability, groups, 0.5, samples=300, seed=8) != once
-    monkeypatch.setattr("pageflip.resampling._DRAWS_AT_ONCE", 50)
+    monkeypatch.setattr("pageflip.evaluation.bootstrap._DRAWS_AT_ONCE", 50)
     assert metrics.bootstrap_interval(target, probability, groups, 0.5, samples=300, seed=9) == once
 
 

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from frames_factory import make_raw
-from pageflip import protocol_benchmark
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli import app
-from pageflip.clip_sequences import in_sequence
+from pageflip.evaluation import protocol_benchmark
+from pageflip.evaluation.protocol_benchmark import _Progress, benchmark_protocols
+from pageflip.evaluation.protocol_tables import score
+from pageflip.evaluation.temporal_refinement import in_sequence
 from pageflip.frames.pack import open_pack
 from pageflip.params.load import load_params
-from pageflip.protocol_benchmark import _Progress, benchmark_protocols
-from pageflip.protocol_tables import score
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import frames_factory
-from pageflip import protocols
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.evaluation import protocol_folds
+from pageflip.evaluation.protocol_folds import Fold, check_fold, make_folds, parts_in_time, seen_in_training
 from pageflip.params.load import PROTOCOLS, Protocols, Shares
-from pageflip.protocols import Fold, check_fold, make_folds, parts_in_time, seen_in_training
 
 THIRDS = Shares(train=0.6, val=0.2, test=0.2)
 BITS = 4
@@ -138,8 +138,8 @@ def test_the_supplied_folders_are_taken_as_they_are_and_called_leaky():
     assert (index["supplied"][test] == "testing").all()
     assert (index["supplied"][~test] == "training").all()
     assert seen_in_training(fold, index, BITS)["clip"] == 1
-    assert protocols.shown_name("supplied") == "supplied (leaky)"
-    assert "not skill" in protocols.MEANING["supplied"]
+    assert protocol_folds.shown_name("supplied") == "supplied (leaky)"
+    assert "not skill" in protocol_folds.MEANING["supplied"]
 
 
 def test_frames_that_cannot_be_decoded_stand_in_no_part():

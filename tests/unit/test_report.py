@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pageflip import metrics, report
+from pageflip import report
 from pageflip.charts import Axis, Chart, axis_up_to
+from pageflip.evaluation import metrics
 from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from pageflip.evaluation.shortcuts import changed, run_shortcut_test
 from pageflip.params.load import Change, load_params
-from pageflip.shortcuts import changed, run_shortcut_test
 
 
 class Brightness(torch.nn.Module):

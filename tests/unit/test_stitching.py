@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pageflip.events.reader import SEQUENCE_FPS
-from pageflip.metrics import flat_numbers
-from pageflip.params.load import load_params
-from pageflip.stitching import (
+from pageflip.evaluation.metrics import flat_numbers
+from pageflip.evaluation.stitching import (
     DECODER,
     DIFFERENCE,
     LEARNT,
@@ -22,6 +20,8 @@ from pageflip.stitching import (
     order_clips,
     stitch_streams,
 )
+from pageflip.events.reader import SEQUENCE_FPS
+from pageflip.params.load import load_params
 
 
 def make_clips(rests=4, flips=4, frames=30, book="a", part="test", sure=0.999):

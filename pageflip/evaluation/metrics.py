@@ -14,8 +14,8 @@ import pandas as pd
 from sklearn import metrics as sklearn_metrics
 
 from pageflip.base.errors import DataError
+from pageflip.evaluation.bootstrap import f1_of_counts, group_counts, resampled_f1, tails
 from pageflip.frames.names import LABELS
-from pageflip.resampling import f1_of_counts, group_counts, resampled_f1, tails
 
 SUPPLIED_NAME = "supplied (leaky)"
 CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is

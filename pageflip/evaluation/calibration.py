@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from pageflip.base.errors import DataError
-from pageflip.metrics import binary_metrics, expected_calibration_error
+from pageflip.evaluation.metrics import binary_metrics, expected_calibration_error
 
 FOLDS = 5  # of the groups, that say whether a temperature helps groups which it was not fitted on
 REST = ("n", "n_flip", "f1", "precision", "recall")

@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import protocols
 from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
-from pageflip.clip_sequences import in_sequence
+from pageflip.evaluation import protocol_folds
+from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
+from pageflip.evaluation.protocol_folds import Fold, make_folds, seen_in_training, shown_name
+from pageflip.evaluation.protocol_tables import as_markdown
+from pageflip.evaluation.temporal_refinement import in_sequence
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.frames.splitting import part_rows
-from pageflip.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
 from pageflip.networks import build, initial_weights
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
-from pageflip.protocol_tables import as_markdown
-from pageflip.protocols import Fold, make_folds, seen_in_training, shown_name
 from pageflip.training import loop
 
 # as in tasks/train.py
@@ -221,7 +221,7 @@ def summarise(
         name, protocol, leaky, meaning; f1, f1_low, f1_high, precision, recall and confusion of all test predictions at
         once, n and n_flip of them, n_groups that the interval draws from, and `unit`, what such a group is; f1_mean,
         f1_least and f1_most over the folds; `in_sequence`, the same figures of the frames read with those before and
-        after them in their clip (see `pageflip.clip_sequences`); `seen`, see `pageflip.protocols.seen_in_training`,
+        after them in their clip (see `pageflip.evaluation.temporal_refinement`); `seen`, see `pageflip.evaluation.protocol_folds.seen_in_training`,
         over all folds; and `folds`: name, seed, n, n_flip, f1 (None with one label), threshold, val_f1, train, val,
         best_epoch (from 1), epochs, seconds.
     """
@@ -239,10 +239,10 @@ def summarise(
         "name": name,
         "protocol": folds[0].protocol,
         "leaky": name == SUPPLIED_NAME,
-        "meaning": protocols.MEANING[folds[0].protocol],
+        "meaning": protocol_folds.MEANING[folds[0].protocol],
         **_pooled_scores(tables, "called", params),
         "in_sequence": _pooled_scores(tables, "called_in_sequence", params),
-        "unit": protocols.GROUP_OF[folds[0].protocol],
+        "unit": protocol_folds.GROUP_OF[folds[0].protocol],
         "seen": {
             key: None if seen[key].isna().all() else float(np.average(seen[key].astype(float), weights=weights))
             for key in seen

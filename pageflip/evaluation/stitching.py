@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.decoder import decode_flips
 from pageflip.events.decoder_fitting import Recording, learn_event_model
 from pageflip.events.decoder_model import EventModel, load_event_model
 from pageflip.events.flip import BASELINES, Flip, difference_flips
 from pageflip.events.metrics import TOLERANCE_MS, Event, Truth, event_metrics
 from pageflip.events.reader import SEQUENCE_FPS, find_sequence_flips, holds_flip
-from pageflip.metrics import binary_metrics
 from pageflip.params.load import Events
 from pageflip.timelines import Timeline
 
@@ -71,7 +71,7 @@ def judge_stitched(
     plan: Events | None = None,
     pack: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], list[Timeline]]:
-    """Stitch streams from the test clips of a table of predictions (see `pageflip.metrics`), and find their flips.
+    """Stitch streams from the test clips of a table of predictions (see `pageflip.evaluation.metrics`), and find their flips.
 
     Args:
         predictions: calibrated, of the parts `test` and, to learn from, `val`.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pageflip.evaluation.metrics import binary_metrics, bootstrap_interval
 from pageflip.events.reader import SEQUENCE_FPS
 from pageflip.events.temporal import THRESHOLD, FrameEncoder, refine
-from pageflip.metrics import binary_metrics, bootstrap_interval
 
 FIGURES = ("f1", "precision", "recall", "roc_auc")
 
@@ -23,7 +23,7 @@ def judge_in_sequence(
     """FIGURES over all frames, with f1_low and f1_high by bootstrap over groups.
 
     Args:
-        test: a table of predictions (see `pageflip.metrics`), with rows of the pack.
+        test: a table of predictions (see `pageflip.evaluation.metrics`), with rows of the pack.
         pack: uint8 [frames, H, W, 3].
         threshold: of the table's probabilities.
     """

@@ -16,9 +16,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.names import LABELS
 from pageflip.frames.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
-from pageflip.metrics import SUPPLIED_NAME
 from pageflip.params.load import PROTOCOLS, Protocols, Shares
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS

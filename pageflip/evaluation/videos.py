@@ -16,13 +16,13 @@ import numpy as np
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import write_json, write_text
 from pageflip.base.progress import track
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.flip import BASELINES, Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.reader import find_sequence_flips
 from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
-from pageflip.metrics import binary_metrics
 from pageflip.params.load import Stills
 from pageflip.report import STYLE_COLOURS, page_environment
 from pageflip.timelines import Timeline, draw_timeline

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
-from pageflip.calibration import calibrated
-from pageflip.metrics import binary_metrics
+from pageflip.evaluation.calibration import calibrated
+from pageflip.evaluation.metrics import binary_metrics
 from pageflip.networks.build import predict_logits
 from pageflip.params.load import Change
 

@@ -1,4 +1,4 @@
-"""The results of `pageflip.protocol_benchmark` as tables: for the terminal and in Markdown."""
+"""The results of `pageflip.evaluation.protocol_benchmark` as tables: for the terminal and in Markdown."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,0 +1,1 @@
+"""Metrics, thresholds, calibration and evaluation protocols."""
