@@ -44,7 +44,7 @@ from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference import cards
 from pageflip.networks.build import INITIAL, load_network, predict_logits, read_config
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
-from pageflip.report import write_plots, write_report
+from pageflip.reports.evaluation_page import write_plots, write_report
 
 FRAME_KEY = ["label", "video", "frame"]
 PARTS = ("val", "test")

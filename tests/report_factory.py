@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 
-from pageflip import report
 from pageflip.evaluation import metrics
 from pageflip.evaluation.stitching import judge_stitched
+from pageflip.reports import evaluation_page
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
 
@@ -94,7 +94,7 @@ def write(
     if stitched:
         result["stitched"], more["timelines"] = judge_stitched(pd.concat([val, test]), result["threshold"], seed=0)
     worst = metrics.worst_mistakes(test, result["threshold"], 5)["row"]
-    report.write_report(
+    evaluation_page.write_report(
         folder / name,
         metrics=result,
         predictions=pd.concat([val, test]),

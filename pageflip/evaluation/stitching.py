@@ -30,7 +30,7 @@ from pageflip.events.flip import BASELINES, Flip, difference_flips
 from pageflip.events.metrics import TOLERANCE_MS, Event, Truth, event_metrics
 from pageflip.events.reader import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.params.load import Events
-from pageflip.timelines import Timeline
+from pageflip.reports.timelines import Timeline
 
 DECODER, LEARNT, DIFFERENCE = "decoder", "decoder_learnt_here", "difference"
 NO_BOOK, MIXED = "clips of unknown books", "clips of several books"

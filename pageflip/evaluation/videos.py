@@ -24,8 +24,8 @@ from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
 from pageflip.params.load import Stills
-from pageflip.report import STYLE_COLOURS, page_environment
-from pageflip.timelines import Timeline, draw_timeline
+from pageflip.reports.evaluation_page import STYLE_COLOURS, page_environment
+from pageflip.reports.timelines import Timeline, draw_timeline
 from pageflip.uploads import VIDEO_SUFFIXES
 
 TRUTH = ".events.json"

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pageflip import report
-from pageflip.charts import Axis, Chart, axis_up_to
 from pageflip.evaluation import metrics
+from pageflip.reports import evaluation_page
+from pageflip.reports.charts import Axis, Chart, axis_up_to
 from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
 
 
@@ -131,7 +131,7 @@ def test_mistakes_are_shown_with_what_the_network_found_in_them(tmp_path):
 
 
 def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PICTURE_BYTES", 2000)
+    monkeypatch.setattr(evaluation_page, "PICTURE_BYTES", 2000)
     text, _ = write(tmp_path)
     shown = text.count("<img")
     assert 0 < shown < 5
@@ -139,8 +139,8 @@ def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted(tm
 
 
 def test_large_frames_are_shown_smaller():
-    assert report._shrunk(np.zeros((1920, 1080, 3), np.uint8)).shape == (384, 216, 3)
-    assert report._shrunk(np.zeros((192, 108, 3), np.uint8)).shape == (192, 108, 3)
+    assert evaluation_page._shrunk(np.zeros((1920, 1080, 3), np.uint8)).shape == (384, 216, 3)
+    assert evaluation_page._shrunk(np.zeros((192, 108, 3), np.uint8)).shape == (192, 108, 3)
 
 
 def test_the_worst_book_stands_first(tmp_path):
@@ -168,7 +168,7 @@ def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
         "test": {"frames": 72, "share": 1, "rest": None},
     }
     page = {"predictions": test, "history": None, "thumbnails": {}, "context": {}}
-    report.write_report(tmp_path / "report.html", metrics=result, **page)
+    evaluation_page.write_report(tmp_path / "report.html", metrics=result, **page)
     text = (tmp_path / "report.html").read_text()
     names = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
     assert names == ["curves", "calibration", "review", "shortcuts", "books", "clips", "mistakes"]
@@ -209,7 +209,7 @@ def test_report_warns_of_few_groups(tmp_path):
 
 
 def test_a_long_clip_table_is_cut_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "MAX_CLIP_ROWS", 5)
+    monkeypatch.setattr(evaluation_page, "MAX_CLIP_ROWS", 5)
     text, _ = write(tmp_path)
     assert "7 more clips" in text
 
@@ -237,7 +237,7 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
     val, test = predictions("val", 1), predictions("test", 2)
     result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
     result |= CHOSEN | {"reliability_before": metrics.reliability_bins(test["target"], test["probability"])}
-    report.write_report(
+    evaluation_page.write_report(
         tmp_path / "r.html",
         metrics=result,
         predictions=pd.concat([val, test]),
@@ -259,12 +259,12 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
 
 @pytest.mark.parametrize(("value", "shown"), [(0.99999, "0.999"), (1.0, "1.000"), (0.12345, "0.123"), (None, "\u2013")])
 def test_a_score_is_never_rounded_up_to_perfect(value, shown):
-    assert report._score(value) == shown
+    assert evaluation_page._score(value) == shown
 
 
 def test_plots_hold_points_and_one_confusion_line_per_frame(tmp_path):
     _, result = write(tmp_path)
-    report.write_plots(tmp_path / "plots", result)
+    evaluation_page.write_plots(tmp_path / "plots", result)
     assert json.loads((tmp_path / "plots" / "roc.json").read_text()) == result["curves"]["roc"]
     assert set(json.loads((tmp_path / "plots" / "pr.json").read_text())[0]) == {"recall", "precision", "threshold"}
     bins = json.loads((tmp_path / "plots" / "calibration.json").read_text())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pageflip.timelines import MOST_TICKS, ROW_EVENTS, ROW_S, STEPS, WIDTH, Timeline, clock, draw_timeline
+from pageflip.reports.timelines import MOST_TICKS, ROW_EVENTS, ROW_S, STEPS, WIDTH, Timeline, clock, draw_timeline
 
 
 def make_timeline(seconds=10.0, true=(), found=(), probabilities=None):

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pageflip.charts import round_step
 from pageflip.events.metrics import TOLERANCE_MS, Event, match_events
+from pageflip.reports.charts import round_step
 
 ROW_S, ROW_EVENTS = 20.0, 16
 MAX_ROWS = 24  # of one timeline; what is longer is cut, and said to be
