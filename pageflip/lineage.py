@@ -12,9 +12,9 @@ import yaml
 from rich.markup import escape
 from rich.tree import Tree
 
-from pageflip import journal, registry
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, PageflipError
+from pageflip.registry import client, journal
 
 SHOWN = 12  # characters of a hash in the tree; JSON has them whole
 UPLOADS = 5
@@ -34,7 +34,7 @@ def trace_version(name: str, version: str, *, uploads: int = UPLOADS) -> dict[st
         ConfigError: there is no such version.
         UnavailableError: MLflow did not answer.
     """
-    found = registry.get_version(name, version)
+    found = client.get_version(name, version)
     if found is None:
         raise ConfigError(f"the model {name} has no version {version!r}", "see `make up` and the page of the registry.")
     tags, number = found.tags, str(found.version)
@@ -54,11 +54,11 @@ def trace_version(name: str, version: str, *, uploads: int = UPLOADS) -> dict[st
             "registered": journal.iso_time(found.creation_timestamp / 1000),
             "network": tags.get("network"),
             "threshold": tags.get("threshold"),
-            "weights_sha256": tags.get(registry.WEIGHTS),
-            "artifact_sha256": tags.get(registry.ARTIFACT),
+            "weights_sha256": tags.get(client.WEIGHTS),
+            "artifact_sha256": tags.get(client.ARTIFACT),
             "metrics": {key.removeprefix("metric."): tags[key] for key in sorted(tags) if key.startswith("metric.")},
         },
-        "aliases": registry.aliases(name, number),
+        "aliases": client.aliases(name, number),
         "alias_history": _reached(lambda: _alias_history(name, number)),
         "scored_uploads": _reached(lambda: _scored_uploads(name, number, uploads)),
     }
@@ -74,7 +74,7 @@ def _reached(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _run(run_id: str) -> dict[str, Any]:
     """The training run: {id, name, status, page, params, airflow}; page is None without a server to show it."""
-    run = registry.get_run(run_id)
+    run = client.get_run(run_id)
     tags, server = run.data.tags, settings.tracking_uri().rstrip("/")
     pages = (os.environ.get("PAGEFLIP_MLFLOW_PAGES") or server).rstrip("/")
     page = f"{pages}/#/experiments/{run.info.experiment_id}/runs/{run_id}" if server.startswith("http") else None
@@ -93,9 +93,9 @@ def _run(run_id: str) -> dict[str, Any]:
 
 def _lock(run_id: str) -> dict[str, Any]:
     """Stages (stage -> output -> hash) and params (stage -> key -> value) of the dvc.lock that a run holds."""
-    text = registry.read_run_text(run_id, registry.LOCK)
+    text = client.read_run_text(run_id, client.LOCK)
     if text is None:
-        return {"unavailable": f"the MLflow run {run_id} holds no {registry.LOCK}"}
+        return {"unavailable": f"the MLflow run {run_id} holds no {client.LOCK}"}
     stages = yaml.safe_load(text).get("stages", {})
     return {
         "stages": {
@@ -119,7 +119,7 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _alias_history(name: str, number: str) -> dict[str, Any]:
     """The moves to and from a version, oldest first, and what the journal cannot account for."""
-    aliases, moves = registry.alias_history(name)
+    aliases, moves = client.alias_history(name)
     ours = [move.as_facts() for move in moves if number in (move.before, move.after)]
     return {"now": aliases, "moves": ours, "notes": journal.notes_on(aliases, moves)}
 

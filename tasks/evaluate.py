@@ -15,7 +15,6 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pageflip import registry
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece, write_json
@@ -44,6 +43,7 @@ from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference import cards
 from pageflip.networks.build import INITIAL, load_network, predict_logits, read_config
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
+from pageflip.registry import client
 from pageflip.reports.evaluation_page import write_plots, write_report
 
 FRAME_KEY = ["label", "video", "frame"]
@@ -133,7 +133,7 @@ def evaluate(
             },
         )
         numbers = flat_numbers({name: value for name, value in metrics.items() if name != "val"})
-        registry.log_evaluation(weights_sha256=config["weights_sha256"], metrics=numbers, folder=folder)
+        client.log_evaluation(weights_sha256=config["weights_sha256"], metrics=numbers, folder=folder)
     print_summary(metrics, out)
 
 

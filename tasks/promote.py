@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip import journal, promotion, registry
 from pageflip.base import settings
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
@@ -28,7 +27,8 @@ from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference.predictor import Predictor
 from pageflip.params.load import Params, Promote, load_params
-from pageflip.promotion import Check, Judged
+from pageflip.registry import client, gate, journal
+from pageflip.registry.gate import Check, Judged
 
 TIMED_FRAMES = 25
 FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")
@@ -64,15 +64,15 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
         UnavailableError: another process moved the alias meanwhile.
     """
     candidate = candidate_version(name, package)
-    registry.settle_moves(name)
+    client.settle_moves(name)
     decision = made_before(name, candidate)
     if decision is None:
-        alone = Predictor.load(package / registry.MODEL_FILE, threads=1)
+        alone = Predictor.load(package / client.MODEL_FILE, threads=1)
         latency_ms = alone.latency_ms(frames[part_rows(assignment, "test")[0][:TIMED_FRAMES]])
         decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
         decision = approved(decision, params.promote.approval, settings.approved_by())
         if decision["promoted"]:
-            registry.promote_version(
+            client.promote_version(
                 name,
                 candidate,
                 why=decision["reason"],
@@ -80,8 +80,8 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
                 figures={key: decision[key] for key in FIGURES},
                 expected=(decision["champion"],),
             )
-    registry.mark_version(name, candidate)
-    after = {"aliases": registry.aliases(name, candidate), "champion_after": champion_number(name)}
+    client.mark_version(name, candidate)
+    after = {"aliases": client.aliases(name, candidate), "champion_after": champion_number(name)}
     return decision | {"version": candidate} | after
 
 
@@ -91,7 +91,7 @@ def candidate_version(name: str, package: Path) -> str:
     Raises:
         UnavailableError: MLflow does not hold it.
     """
-    version = registry.find_version(name, sha256_of(package / registry.MODEL_FILE))
+    version = client.find_version(name, sha256_of(package / client.MODEL_FILE))
     if version is None:
         raise UnavailableError(
             f"MLflow has no version of {name} with the ONNX file in {package}",
@@ -102,12 +102,12 @@ def candidate_version(name: str, package: Path) -> str:
 
 def made_before(name: str, candidate: str) -> dict[str, Any] | None:
     """The decision of an attempt of this same Airflow run that promoted the candidate and then was cut short."""
-    aliases, moves = registry.alias_history(name)
-    made = [move for move in moves if move.alias == registry.CHAMPION and move.outcome == journal.MOVED]
+    aliases, moves = client.alias_history(name)
+    made = [move for move in moves if move.alias == client.CHAMPION and move.outcome == journal.MOVED]
     run = journal.own_run()
     if not made or run is None or (made[-1].run, made[-1].after) != (run, candidate):
         return None
-    if aliases.get(registry.CHAMPION) != candidate:
+    if aliases.get(client.CHAMPION) != candidate:
         return None
     overridden = made[-1].kind == journal.OVERRIDE
     facts = {"promoted": True, "overridden": overridden, "reason": made[-1].reason, "champion": made[-1].before}
@@ -127,7 +127,7 @@ def decide(
     rows, target = part_rows(assignment, "test")
     test = assignment[assignment["part"] == "test"].assign(target=target)
     ours = judge(name, candidate, frames[rows])
-    f1, books = promotion.f1_of(test, ours), promotion.books_of(test, ours)
+    f1, books = gate.f1_of(test, ours), gate.books_of(test, ours)
     champion, override = champion_number(name), override_for(candidate, params)
     facts = f"version {candidate} has F1 {f1:.4f} on {len(rows)} test frames"
     decision = {
@@ -143,11 +143,11 @@ def decide(
     if champion == candidate:
         already = {"promoted": False, "overridden": False, "reason": f"{facts}, and is the champion already"}
         return decision | {"champion_f1": f1, "checks": []} | already
-    checks = promotion.check_floors(f1, books, latency_ms, params, protocol)
-    moves = registry.alias_history(name)[1]
-    checks.append(promotion.check_history(candidate, journal.rollback_from(moves, candidate)))
+    checks = gate.check_floors(f1, books, latency_ms, params, protocol)
+    moves = client.alias_history(name)[1]
+    checks.append(gate.check_history(candidate, journal.rollback_from(moves, candidate)))
     figures, check = compare_with(name, champion, frames[rows], test, ours, params, forced=override is not None)
-    return decision | figures | promotion.conclude(facts, [*checks, check], override=override)
+    return decision | figures | gate.conclude(facts, [*checks, check], override=override)
 
 
 def approved(decision: dict, approval: str, approver: str | None) -> dict:
@@ -195,8 +195,8 @@ def compare_with(
         if not forced:
             raise
         return {}, Check("champion", False, f"not compared with the champion: {error.message}")
-    f1, paired = promotion.f1_of(test, theirs), promotion.compare(test, ours, theirs, params)
-    return {"champion_f1": f1, "paired": paired}, promotion.check_champion(champion, f1, paired, params)
+    f1, paired = gate.f1_of(test, theirs), gate.compare(test, ours, theirs, params)
+    return {"champion_f1": f1, "paired": paired}, gate.check_champion(champion, f1, paired, params)
 
 
 def judge(name: str, version: str, frames: np.ndarray) -> Judged:
@@ -206,7 +206,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
         ConfigError: it takes frames of another size.
         DataError: its file is lost or is not the one that was registered.
     """
-    predictor = registry.load_predictor(version, name)
+    predictor = client.load_predictor(version, name)
     if frames.shape[1:3] != (predictor.height, predictor.width):
         raise ConfigError(
             f"version {version} takes frames of {predictor.width}x{predictor.height}, the pack's are "
@@ -219,7 +219,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
 
 def champion_number(name: str) -> str | None:
     """The version that the alias `champion` points to now; None when it points to none."""
-    champion = registry.get_version(name, registry.CHAMPION)
+    champion = client.get_version(name, client.CHAMPION)
     return None if champion is None else str(champion.version)
 
 
@@ -235,7 +235,7 @@ def verify(name: str, out: Path) -> None:
             f"the decision left version {decision['champion_after']} as champion, now it is {now}", "run promote again."
         )
     if "version" in decision:
-        registry.mark_version(name, decision["version"])
+        client.mark_version(name, decision["version"])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import pandas as pd
 import yaml
 from torch import nn
 
-from pageflip import registry
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
@@ -26,6 +25,7 @@ from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignmen
 from pageflip.networks.build import load_network, predict_rows, read_config
 from pageflip.networks.onnx_export import check_parity, export_onnx, measure_file, quantize_onnx
 from pageflip.params.load import Register, load_params
+from pageflip.registry import client
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
@@ -54,7 +54,7 @@ def main() -> None:
         card, latency_ms = export(model, folder, params.register_, args)
         split = sha256_of(args.split / ASSIGNMENT_FILE)
         version = register(folder, card, params.register_.model_name, split, latency_ms)
-    print(f"register: {model} is {params.register_.model_name} version {version}, alias {registry.CANDIDATE}")
+    print(f"register: {model} is {params.register_.model_name} version {version}, alias {client.CANDIDATE}")
 
 
 def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
@@ -83,7 +83,7 @@ def export(
     config = read_config(args.models / model)
     metrics = json.loads((args.reports / model / "metrics.json").read_text(encoding="utf-8"))
     network = load_network(args.models / model)
-    path = folder / registry.MODEL_FILE
+    path = folder / client.MODEL_FILE
     temperature, review = metrics["calibration"]["temperature"], metrics["review"]
     facts = {"threshold": metrics["threshold"], "network": model, "weights_sha256": config["weights_sha256"]}
     facts |= {"temperature": temperature, "review_band": band_of(review)}
@@ -107,7 +107,7 @@ def export(
         "review": review,
         "files": files,
     }
-    write_json(folder / registry.CARD_FILE, card)
+    write_json(folder / client.CARD_FILE, card)
     return card, latency_ms
 
 
@@ -150,7 +150,7 @@ def register(folder: Path, card: dict, name: str, split: str, latency_ms: Mappin
     tags |= {"git_revision": git_revision(), "data_version": card["data_version"], "split": split}
     tags |= {f"latency_ms.{file}": f"{value:.2f}" for file, value in latency_ms.items()}
     tags |= {name: f"{card[name]}" for name in ("network", "protocol", "threshold", "temperature")}
-    return registry.register_version(
+    return client.register_version(
         name,
         folder,
         weights_sha256=card["weights_sha256"],
@@ -175,14 +175,14 @@ def verify(out: Path, name: str) -> None:
     Raises:
         UnavailableError: it does not.
     """
-    digest = sha256_of(out / registry.MODEL_FILE)
-    candidate = registry.get_version(name, registry.CANDIDATE)
-    if candidate is None or candidate.tags.get(registry.ARTIFACT) != digest:
+    digest = sha256_of(out / client.MODEL_FILE)
+    candidate = client.get_version(name, client.CANDIDATE)
+    if candidate is None or candidate.tags.get(client.ARTIFACT) != digest:
         raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
-    int8 = sha256_of(out / registry.INT8_FILE) if (out / registry.INT8_FILE).exists() else None
-    if candidate.tags.get(registry.INT8_ARTIFACT) != int8:
+    int8 = sha256_of(out / client.INT8_FILE) if (out / client.INT8_FILE).exists() else None
+    if candidate.tags.get(client.INT8_ARTIFACT) != int8:
         raise UnavailableError(f"the candidate of {name} has not the int8 file {int8}", "run register again.")
-    registry.mark_run(candidate.run_id)
+    client.mark_run(candidate.run_id)
 
 
 if __name__ == "__main__":

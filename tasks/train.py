@@ -17,7 +17,7 @@ from pageflip.frames.pack import INDEX_FILE, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.networks import build, initial_weights
 from pageflip.params.load import Train, load_params
-from pageflip.registry import TrainingRun
+from pageflip.registry.client import TrainingRun
 from pageflip.training import loop
 
 

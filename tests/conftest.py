@@ -110,9 +110,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as monkeypatch:
         _live_in(folder, monkeypatch)
-        from pageflip import registry
+        from pageflip.registry import client
 
-        registry.client().search_experiments()
+        client.client().search_experiments()
     return folder / "mlflow.db"
 
 
@@ -139,11 +139,11 @@ def registered_database(
     _copy_database(empty_database, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as monkeypatch:
         _live_in(folder, monkeypatch)
-        from pageflip import registry
+        from pageflip.registry import client
 
         for number, facts in enumerate(REGISTERED, start=1):
             package = write_package(folder / f"package-{number}", **facts)
-            registry.register_version(
+            client.register_version(
                 "pageflip", package, weights_sha256=f"{number:064x}", tags={}, pip_requirements=["numpy"]
             )
     return folder / "mlflow.db"

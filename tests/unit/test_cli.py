@@ -8,15 +8,16 @@ from io import StringIO
 
 import pytest
 
-from pageflip import cli, registry
+from pageflip import cli
 from pageflip.frames.names import frame_path
+from pageflip.registry import client
 from pageflip.synthetic.video import write_video
 from uploads_factory import picture
 
 
 @pytest.fixture
 def champion(models_home):
-    registry.promote_version("pageflip", "1", why="test")
+    client.promote_version("pageflip", "1", why="test")
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ import shutil
 import pytest
 import torch
 
-from pageflip import doctor, registry
+from pageflip import doctor
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.inference import cards
+from pageflip.registry import client
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_without_a_champion_it_says_what_stands_in(project):
     finding = doctor._mlflow()
     assert finding.ok is None
     assert "no champion yet, day-zero stands in" in finding.value
-    registry.promote_version("pageflip", "2", why="test")
+    client.promote_version("pageflip", "2", why="test")
     finding = doctor._mlflow()
     assert (finding.ok, "champion of pageflip is version 2" in finding.value) == (True, True)
 

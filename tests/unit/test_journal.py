@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pageflip import journal, registry
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.journal import Move
-from pageflip.registry import promote_version, roll_back
+from pageflip.registry import client, journal
+from pageflip.registry.client import promote_version, roll_back
+from pageflip.registry.journal import Move
 
 NAME = "pageflip"
 LONG_AGO = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -16,7 +16,7 @@ AHEAD = datetime.timedelta(hours=1)
 
 
 def champion_moves():
-    return [move for move in registry.alias_history(NAME)[1] if move.alias == "champion"]
+    return [move for move in client.alias_history(NAME)[1] if move.alias == "champion"]
 
 
 def told():
@@ -25,18 +25,18 @@ def told():
 
 
 def pointers():
-    aliases = registry.alias_history(NAME)[0]
+    aliases = client.alias_history(NAME)[0]
     return aliases.get("champion"), aliases.get("previous")
 
 
 def notes():
-    return journal.notes_on(*registry.alias_history(NAME))
+    return journal.notes_on(*client.alias_history(NAME))
 
 
 def cut_short(before, after, *, at=LONG_AGO, run=None):
     """Leave the intent of a move whose process died."""
     move = Move(journal.new_id(at), "champion", before, after, "promotion", "test", run)
-    registry.client().set_registered_model_tag(NAME, *journal.intent_record(move))
+    client.client().set_registered_model_tag(NAME, *journal.intent_record(move))
 
 
 def test_every_move_is_journalled_with_where_from_where_to_and_why(models_home):
@@ -50,7 +50,7 @@ def test_every_move_is_journalled_with_where_from_where_to_and_why(models_home):
 
 
 def test_the_candidates_are_journalled_too(models_home):
-    moves = [move for move in registry.alias_history(NAME)[1] if move.alias == "candidate"]
+    moves = [move for move in client.alias_history(NAME)[1] if move.alias == "candidate"]
     assert [(move.before, move.after) for move in moves] == [(None, "1"), ("1", "2"), ("2", "3")]
     assert {move.kind for move in moves} == {"registration"}
 
@@ -68,13 +68,13 @@ def test_a_version_that_is_not_there_leaves_no_record(models_home):
 
 
 def test_a_model_that_is_not_there_has_no_history(mlflow_home):
-    assert registry.alias_history("nobody") == ({}, [])
+    assert client.alias_history("nobody") == ({}, [])
 
 
 @pytest.mark.parametrize("reason", ["long " * 3000, "\u00e9" * 6000, "\U0001f4d6" * 6000, "\x00\ud800"])
 def test_a_record_fits_the_registrys_column_whatever_the_reason(models_home, reason):
     promote_version(NAME, "1", why=reason, figures={"candidate_f1": 0.5})
-    tags = registry.client().get_registered_model(NAME).tags
+    tags = client.client().get_registered_model(NAME).tags
     assert max(len(value) for value in tags.values()) <= 5000
     kept = champion_moves()[0].reason
     assert kept == reason or (kept.endswith("\u2026") and reason.startswith(kept[:-1]) and len(kept) > 300)
@@ -96,9 +96,9 @@ def test_a_move_cut_short_before_the_alias_moved_is_settled_as_lost(models_home)
 
 def test_a_move_cut_short_after_the_alias_moved_is_settled_as_moved(models_home):
     cut_short(None, "1")
-    registry.client().set_registered_model_alias(NAME, "champion", "1")
+    client.client().set_registered_model_alias(NAME, "champion", "1")
     assert notes() == ["the move of champion to version 1 was begun and not ended; the alias has moved"]
-    registry.settle_moves(NAME)
+    client.settle_moves(NAME)
     assert told() == [(None, "1", "promotion", "moved")]
     assert notes() == []
 
@@ -109,9 +109,9 @@ def test_the_alias_previous_that_had_gone_ahead_is_put_back(models_home, first, 
         promote_version(NAME, first, why="test")
     promote_version(NAME, "1", why="test")
     cut_short("1", "3", at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5))
-    registry.client().set_registered_model_alias(NAME, "previous", "1")
+    client.client().set_registered_model_alias(NAME, "previous", "1")
     assert pointers() == ("1", "1")
-    registry.settle_moves(NAME)
+    client.settle_moves(NAME)
     assert pointers() == ("1", left)
 
 
@@ -121,7 +121,7 @@ def test_a_move_under_way_holds_off_others_and_says_so(models_home, monkeypatch)
     with pytest.raises(UnavailableError, match="champion is being moved to version 2 \\(promotion, begun"):
         promote_version(NAME, "1", why="test")
     assert pointers() == (None, None)
-    registry.move_alias(NAME, "candidate", "1", kind="registration", reason="another alias is free to move")
+    client.move_alias(NAME, "candidate", "1", kind="registration", reason="another alias is free to move")
 
 
 def test_an_earlier_attempt_of_the_same_airflow_run_is_not_waited_for(models_home, monkeypatch):
@@ -185,18 +185,18 @@ def test_moves_at_once_from_any_champion_leave_one_chain(models_home, monkeypatc
 
 def test_a_move_outside_pageflip_is_noted(models_home):
     promote_version(NAME, "1", why="test")
-    registry.client().set_registered_model_alias(NAME, "champion", "3")
+    client.client().set_registered_model_alias(NAME, "champion", "3")
     outside = "the journal left champion at version 1, and then it pointed to version 3: moved outside pageflip"
     assert [note for note in notes() if note.startswith(outside)]
     promote_version(NAME, "2", why="test")
     assert [note for note in notes() if note.startswith(outside)], "it stays known"
-    registry.client().delete_registered_model_alias(NAME, "champion")
+    client.client().delete_registered_model_alias(NAME, "champion")
     assert "left champion at version 2, and then it was gone" in notes()[-1]
 
 
 @pytest.mark.parametrize(("key", "value"), [("20260102T030405.000006Z-ab", "no JSON"), ("no-time", "{}")])
 def test_a_record_that_was_tampered_with_is_named(models_home, key, value):
-    registry.client().set_registered_model_tag(NAME, f"pageflip.move.{key}.intent", value)
+    client.client().set_registered_model_tag(NAME, f"pageflip.move.{key}.intent", value)
     with pytest.raises(DataError, match=f"the record pageflip.move.{key}.intent of the journal"):
         promote_version(NAME, "1", why="test")
 
@@ -257,10 +257,10 @@ def test_a_rollback_without_champion_or_previous_or_reason_is_refused(models_hom
 
 
 def test_a_rollback_to_a_file_that_is_not_the_registered_one_is_refused(two_champions):
-    registry.client().set_model_version_tag(NAME, "1", registry.ARTIFACT, "00" * 32)
+    client.client().set_model_version_tag(NAME, "1", client.ARTIFACT, "00" * 32)
     with pytest.raises(DataError, match="registered was 0000"):
         roll_back(NAME, reason="test")
-    registry.client().delete_model_version_tag(NAME, "1", registry.ARTIFACT)
+    client.client().delete_model_version_tag(NAME, "1", client.ARTIFACT)
     with pytest.raises(ConfigError, match="the digest of its file is unknown"):
         roll_back(NAME, reason="test")
     assert pointers() == ("2", "1")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip import journal, registry, scoring, uploads
+from pageflip import scoring, uploads
 from pageflip.base.errors import ConfigError
 from pageflip.lineage import trace_version
+from pageflip.registry import client, journal
 
 NAME = "pageflip"
 WEIGHTS = "ab" * 32
@@ -58,20 +59,20 @@ def history(empty_database, write_package, tmp_path_factory):
             make_version(patch, number, write_package(home / f"package-{number}", middle=middle))
         for key in ("DAG", "RUN", "TASK", "URL"):
             patch.delenv(f"PAGEFLIP_ORCHESTRATOR_{key}")
-        registry.roll_back(NAME, reason="false alarms on glossy paper")
+        client.roll_back(NAME, reason="false alarms on glossy paper")
     return home / "mlflow.db"
 
 
 def make_version(patch, number, package):
     airflow(patch, f"run {number}", "train.cnn")
     weights = f"{number:0>64}"
-    run = registry.TrainingRun(key=number, name="train cnn", params={"seed": 7, "fit": {"epochs": 3}}, tags={})
+    run = client.TrainingRun(key=number, name="train cnn", params={"seed": 7, "fit": {"epochs": 3}}, tags={})
     run.finish(weights_sha256=weights, folder=package)
     airflow(patch, f"run {number}", "register")
     arguments = {"weights_sha256": weights, "tags": TAGS, "lock": LOCK, "pip_requirements": ["numpy"]}
-    assert registry.register_version(NAME, package, **arguments) == number
+    assert client.register_version(NAME, package, **arguments) == number
     airflow(patch, f"run {number}", "promote")
-    registry.promote_version(NAME, number, why=f"the figures of {number}", figures={"candidate_f1": 0.875})
+    client.promote_version(NAME, number, why=f"the figures of {number}", figures={"candidate_f1": 0.875})
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def score(home, version, **greys):
     drop.mkdir(exist_ok=True)
     for name, grey in greys.items():
         Image.fromarray(np.full((96, 54, 3), grey, np.uint8)).save(drop / f"{name}.png")
-    results, predictor = str(home / "results"), registry.load_predictor(version)
+    results, predictor = str(home / "results"), client.load_predictor(version)
     ledger = uploads.Ledger(results)
     for found in uploads.find_uploads(str(drop)):
         keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
@@ -107,7 +108,7 @@ def test_a_version_is_traced_from_code_and_data_to_its_aliases_and_uploads(trace
     assert facts["params"] == {"fit.epochs": "3", "seed": "7"}
     assert facts["stage_params"]["split"] == {"split.unit": "clip", "split.shares.train": 0.6}
     assert facts["stages"]["prepare"] == {"data/frames": "0123456789abcdef0123456789abcdef.dir"}
-    assert facts["mlflow_run"]["id"] == registry.get_version(NAME, "2").run_id
+    assert facts["mlflow_run"]["id"] == client.get_version(NAME, "2").run_id
     assert facts["airflow"]["runs"] == {"register": "run 2", "train.cnn": "run 2"}
     assert facts["airflow"]["url"] == "http://airflow/run 2/register"
     assert facts["version"]["metrics"] == {"f1": "0.875"}
@@ -135,11 +136,11 @@ def test_the_alias_history_of_a_version_tells_who_moved_what_and_why(traced):
 
 
 def test_a_move_that_was_cut_short_or_made_outside_is_not_hidden(traced):
-    registry.client().set_registered_model_alias(NAME, "champion", "2")
+    client.client().set_registered_model_alias(NAME, "champion", "2")
     (note,) = trace_version(NAME, "2")["alias_history"]["notes"]
     assert note.startswith("the journal left champion at version 1, and then it pointed to version 2")
     move = journal.Move(journal.new_id(), "champion", "2", "1", "rollback", "test")
-    registry.client().set_registered_model_tag(NAME, *journal.intent_record(move))
+    client.client().set_registered_model_tag(NAME, *journal.intent_record(move))
     history = trace_version(NAME, "1")["alias_history"]
     assert history["moves"][-1]["outcome"] is None
     assert "the move of champion to version 1 was begun and not ended; the alias has not moved" in history["notes"]

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from pageflip import registry
 from pageflip.base.files import sha256_of
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Int8, load_params
+from pageflip.registry import client
 from tasks.register import band_of, export_files
 
 WIDTH, HEIGHT = 27, 48
@@ -27,7 +27,7 @@ def parts():
 
 def export(parts, folder, params_file, max_f1_loss):
     network, frames, assignment = parts
-    path = folder / registry.MODEL_FILE
+    path = folder / client.MODEL_FILE
     export_onnx(network, path, width=WIDTH, height=HEIGHT, facts={"threshold": 0.5})
     int8 = Int8.model_construct(calibration_frames=8, max_f1_loss=max_f1_loss)
     params = load_params(params_file).register_.model_copy(update={"int8": int8, "latency_runs": 3})
@@ -36,7 +36,7 @@ def export(parts, folder, params_file, max_f1_loss):
 
 def test_an_int8_file_that_keeps_its_f1_is_offered_and_measured(parts, tmp_path, params_file):
     files = export(parts, tmp_path, params_file, 100)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [registry.INT8_FILE, registry.MODEL_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [client.INT8_FILE, client.MODEL_FILE]
     for row in files.values():
         assert row["sha256"] == sha256_of(tmp_path / row["file"])
         assert row["bytes"] == (tmp_path / row["file"]).stat().st_size
@@ -46,7 +46,7 @@ def test_an_int8_file_that_keeps_its_f1_is_offered_and_measured(parts, tmp_path,
 
 def test_an_int8_file_that_loses_more_than_allowed_is_taken_away_and_the_card_says_why(parts, tmp_path, params_file):
     files = export(parts, tmp_path, params_file, -100.5)  # no file keeps such a limit
-    assert [path.name for path in tmp_path.iterdir()] == [registry.MODEL_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [client.MODEL_FILE]
     assert files["fp32"]["offered"] is True
     assert files["int8"]["offered"] is False
     assert files["int8"]["reason"].endswith("points of F1, allowed are -100.5")

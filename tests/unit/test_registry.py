@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pageflip import registry
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
 from pageflip.frames.pixels import decode_image
-from pageflip.registry import TrainingRun, find_version, get_version, load_predictor, promote_version
+from pageflip.registry import client
+from pageflip.registry.client import TrainingRun, find_version, get_version, load_predictor, promote_version
 
 NAME = "pageflip"
 WEIGHTS = "ab" * 32
@@ -38,7 +38,7 @@ def trained(tmp_path):
 
 
 def artifacts(run_id, folder):
-    return [entry.path for entry in registry.client().list_artifacts(run_id, folder)]
+    return [entry.path for entry in client.client().list_artifacts(run_id, folder)]
 
 
 def test_a_training_leaves_params_epochs_and_files_in_one_finished_run(mlflow_home, trained):
@@ -46,11 +46,11 @@ def test_a_training_leaves_params_epochs_and_files_in_one_finished_run(mlflow_ho
     for epoch, loss in enumerate((0.7, 0.4)):
         run.log_epoch({"epoch": epoch, "train_loss": loss, "val_f1": 0.5})
     run.finish(weights_sha256=WEIGHTS, folder=trained)
-    found = registry.get_run(run.run_id)
+    found = client.get_run(run.run_id)
     assert found.info.status == "FINISHED"
     assert found.data.params == {"fit.epochs": "3", "seed": "7"}
     assert found.data.tags["git_revision"] == "r1"
-    history = registry.client().get_metric_history(run.run_id, "train_loss")
+    history = client.client().get_metric_history(run.run_id, "train_loss")
     assert [(metric.step, metric.value) for metric in history] == [(0, 0.7), (1, 0.4)]
     assert artifacts(run.run_id, "training") == ["training/config.json", "training/history.json"]
 
@@ -59,16 +59,16 @@ def test_a_failed_or_killed_training_goes_on_in_the_run_it_began(mlflow_home, tr
     first = begin()
     first.log_epoch({"epoch": 0, "train_loss": 0.7})
     first.fail()
-    assert registry.get_run(first.run_id).info.status == "FAILED"
+    assert client.get_run(first.run_id).info.status == "FAILED"
     second = begin()  # and is killed before it can say so
     assert second.run_id == first.run_id
-    assert registry.get_run(first.run_id).info.status == "RUNNING"
+    assert client.get_run(first.run_id).info.status == "RUNNING"
     third = begin()
     third.log_epoch({"epoch": 1, "train_loss": 0.5})
     third.finish(weights_sha256=WEIGHTS, folder=trained)
     assert third.run_id == first.run_id
-    assert registry.get_run(first.run_id).info.status == "FINISHED"
-    assert len(registry.client().get_metric_history(first.run_id, "train_loss")) == 2
+    assert client.get_run(first.run_id).info.status == "FINISHED"
+    assert len(client.client().get_metric_history(first.run_id, "train_loss")) == 2
 
 
 def test_other_trainings_and_finished_ones_get_runs_of_their_own(mlflow_home, trained):
@@ -82,18 +82,18 @@ def test_an_evaluation_is_logged_to_the_run_that_trained_the_weights(mlflow_home
     run, other = begin(), begin("another")
     run.finish(weights_sha256=WEIGHTS, folder=trained)
     other.finish(weights_sha256="cd" * 32, folder=trained)
-    assert registry.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained) == run.run_id
-    assert registry.get_run(run.run_id).data.metrics["test_f1"] == 0.75
+    assert client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained) == run.run_id
+    assert client.get_run(run.run_id).data.metrics["test_f1"] == 0.75
     assert "evaluation/config.json" in artifacts(run.run_id, "evaluation")
-    assert "test_f1" not in registry.get_run(other.run_id).data.metrics
+    assert "test_f1" not in client.get_run(other.run_id).data.metrics
 
 
 def test_an_evaluation_of_weights_that_the_server_never_saw_gets_one_run(mlflow_home, trained):
     one, two = (
-        registry.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": value}, folder=trained) for value in (0.5, 0.6)
+        client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": value}, folder=trained) for value in (0.5, 0.6)
     )
     assert one == two
-    found = registry.get_run(one)
+    found = client.get_run(one)
     assert found.data.tags["pageflip.restored"] == "true"
     assert (found.info.status, found.data.metrics["test_f1"]) == ("FINISHED", 0.6)
 
@@ -104,7 +104,7 @@ def register(mlflow_home, write_package, tmp_path):
 
     def run(lock="", **facts):
         package = write_package(tmp_path / f"package-{len(list(tmp_path.iterdir()))}", **facts)
-        return package, registry.register_version(
+        return package, client.register_version(
             NAME, package, weights_sha256=WEIGHTS, tags={"network": "x"}, lock=lock, pip_requirements=["numpy"]
         )
 
@@ -117,16 +117,16 @@ def test_the_same_file_is_registered_once_and_stays_candidate(register, mlflow_h
     assert (package != again, version, same) == (True, "1", "1")
     assert find_version(NAME, sha256_of(package / "model.onnx")) == "1"
     assert find_version(NAME, "00" * 32) is None
-    assert registry.aliases(NAME, "1") == ["candidate"]
+    assert client.aliases(NAME, "1") == ["candidate"]
 
     _, second = register(middle=101.0, lock="schema: '2.0'\n")
     assert second == "2"
-    assert registry.aliases(NAME, "1") == []
-    assert registry.aliases(NAME, "2") == ["candidate"]
+    assert client.aliases(NAME, "1") == []
+    assert client.aliases(NAME, "2") == ["candidate"]
     found = get_version(NAME, "2")
-    assert (found.tags["network"], found.tags[registry.WEIGHTS]) == ("x", WEIGHTS)
-    assert registry.read_run_text(found.run_id, "lineage/dvc.lock") == "schema: '2.0'\n"
-    assert registry.read_run_text(found.run_id, "lineage/nothing") is None
+    assert (found.tags["network"], found.tags[client.WEIGHTS]) == ("x", WEIGHTS)
+    assert client.read_run_text(found.run_id, "lineage/dvc.lock") == "schema: '2.0'\n"
+    assert client.read_run_text(found.run_id, "lineage/nothing") is None
 
 
 def test_the_alias_champion_moves_and_previous_keeps_the_one_before(models_home):
@@ -137,7 +137,7 @@ def test_the_alias_champion_moves_and_previous_keeps_the_one_before(models_home)
     assert [str(get_version(NAME, alias).version) for alias in ("champion", "previous")] == ["2", "1"]
     promote_version(NAME, "2", why="once more")
     assert [str(get_version(NAME, alias).version) for alias in ("champion", "previous")] == ["2", "1"]
-    assert registry.aliases(NAME, "1") == ["previous"]
+    assert client.aliases(NAME, "1") == ["previous"]
 
 
 @pytest.mark.parametrize("wanted", ["9", "nobody", "0"])
@@ -185,13 +185,13 @@ def test_what_cannot_be_loaded_is_named_with_a_remedy(models_home):
 
 
 def add_int8(package, write_model, **facts):
-    write_model(package / registry.INT8_FILE, **facts)
+    write_model(package / client.INT8_FILE, **facts)
     return package
 
 
 def test_the_int8_file_of_a_version_is_loaded_by_its_alias_and_checked_too(mlflow_home, write_package, write_model):
     def register(package):
-        return registry.register_version(NAME, package, weights_sha256=WEIGHTS, tags={}, pip_requirements=["numpy"])
+        return client.register_version(NAME, package, weights_sha256=WEIGHTS, tags={}, pip_requirements=["numpy"])
 
     package = write_package(mlflow_home / "p")
     assert register(package) == "1"
@@ -203,7 +203,7 @@ def test_the_int8_file_of_a_version_is_loaded_by_its_alias_and_checked_too(mlflo
     assert (quick.name, quick.version) == (NAME, "2@int8")
     assert load_predictor(quick.version).version == "2@int8"
     assert load_predictor("candidate").version == "2"
-    (stored,) = (mlflow_home / "mlartifacts").rglob(registry.INT8_FILE)
+    (stored,) = (mlflow_home / "mlartifacts").rglob(client.INT8_FILE)
     write_model(stored, middle=1.0)
     with pytest.raises(DataError, match=r"version 2 has the SHA-256 .*, registered was"):
         load_predictor("2@int8")
@@ -228,7 +228,7 @@ def test_a_file_that_was_changed_in_the_artifact_store_is_refused(register, mlfl
 
 
 def test_a_version_without_a_registered_digest_is_refused(models_home):
-    registry.client().delete_model_version_tag(NAME, "1", registry.ARTIFACT)
+    client.client().delete_model_version_tag(NAME, "1", client.ARTIFACT)
     with pytest.raises(DataError, match="registered was None"):
         load_predictor("1")
 
@@ -257,7 +257,7 @@ def test_the_pyfunc_serves_with_the_code_that_it_carries(models_home, tmp_path):
         import pageflip
         print(json.dumps([pageflip.__file__, rows["label"].tolist()]))
     """
-    registry.client()
+    client.client()
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), f"models:/{NAME}/1", jpeg(230).hex()]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -290,9 +290,9 @@ def test_a_server_that_does_not_answer_is_unavailable(dead_server, trained, writ
     with pytest.raises(UnavailableError, match=message):
         begin()
     with pytest.raises(UnavailableError, match=message):
-        registry.log_evaluation(weights_sha256=WEIGHTS, metrics={}, folder=trained)
+        client.log_evaluation(weights_sha256=WEIGHTS, metrics={}, folder=trained)
     with pytest.raises(UnavailableError, match=message):
-        registry.register_version(
+        client.register_version(
             NAME, write_package(tmp_path / "p"), weights_sha256=WEIGHTS, tags={}, pip_requirements=[]
         )
 
@@ -317,8 +317,8 @@ def test_an_mlflow_run_names_the_airflow_tasks_that_worked_on_it(mlflow_home, tr
     assert begin().run_id == run.run_id
     run.finish(weights_sha256=WEIGHTS, folder=trained)
     task("evaluate.cnn", "r2")
-    registry.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained)
-    tags = registry.get_run(run.run_id).data.tags
+    client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained)
+    tags = client.get_run(run.run_id).data.tags
     assert {key: value for key, value in tags.items() if key.startswith("airflow.")} == {
         "airflow.dag": "retrain",
         "airflow.train.cnn": "r2",
@@ -326,5 +326,5 @@ def test_an_mlflow_run_names_the_airflow_tasks_that_worked_on_it(mlflow_home, tr
         "airflow.url": "http://airflow/evaluate.cnn",
     }
     task("register", "r3")
-    registry.mark_run(run.run_id)
-    assert registry.get_run(run.run_id).data.tags["airflow.register"] == "r3"
+    client.mark_run(run.run_id)
+    assert client.get_run(run.run_id).data.tags["airflow.register"] == "r3"

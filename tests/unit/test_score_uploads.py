@@ -27,14 +27,14 @@ def home(write_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         for name in [name for name in os.environ if name.startswith(("PAGEFLIP_", "MLFLOW_"))]:
             patch.delenv(name)
         patch.setenv("PAGEFLIP_HOME", str(folder))
-        from pageflip import registry
+        from pageflip.registry import client
 
-        run = registry.TrainingRun(key="key", name="name", params={}, tags={})
+        run = client.TrainingRun(key="key", name="name", params={}, tags={})
         run.finish(weights_sha256="weights", folder=package)
-        version = registry.register_version(
+        version = client.register_version(
             "pageflip", package, weights_sha256="weights", tags={}, lock="", pip_requirements=["numpy"]
         )
-        registry.promote_version("pageflip", version, why="test")
+        client.promote_version("pageflip", version, why="test")
         yield folder
 
 

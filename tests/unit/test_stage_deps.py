@@ -58,8 +58,8 @@ def test_imports_are_followed_through_modules_and_into_functions():
     found = closure("tasks/register.py")
     assert {
         "tasks/register.py",
-        "pageflip/registry.py",
-        "pageflip/served_model.py",
+        "pageflip/registry/client.py",
+        "pageflip/registry/pyfunc.py",
         "pageflip/frames/pixels.py",
     } <= found
     assert "pageflip/cli.py" not in found

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, book_table, paired_bootstrap
-from pageflip.journal import Move
 from pageflip.params.load import Promote
+from pageflip.registry.journal import Move
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from pageflip import journal
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
-from pageflip.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
+from pageflip.registry import journal
+from pageflip.registry.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
 INT8_ARTIFACT = "pageflip.int8_sha256"
@@ -241,7 +241,7 @@ def register_version(
 
 
 def _log_pyfunc(name: str, package: Path, run_id: str, pip_requirements: list[str]) -> Any:
-    from pageflip.served_model import INPUT_EXAMPLE, SIGNATURE, copy_code
+    from pageflip.registry.pyfunc import INPUT_EXAMPLE, SIGNATURE, copy_code
 
     files = {"model": package / MODEL_FILE, "card": package / CARD_FILE, INT8: package / INT8_FILE}
     with mlflow.start_run(run_id=run_id), copy_code() as code:
@@ -306,7 +306,7 @@ def move_alias(
 ) -> Move | None:
     """Move an alias to `version` and journal it; a move of `champion` leaves `previous` where it was.
 
-    MLflow moves an alias without a condition, so processes take turns by the journal (see `pageflip.journal`).
+    MLflow moves an alias without a condition, so processes take turns by the journal (see `pageflip.registry.journal`).
 
     Args:
         kind, reason, figures: see `journal.Move`.

@@ -1,0 +1,1 @@
+"""MLflow: training runs, model versions, aliases and promotion."""
