@@ -18,14 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pageflip import scoring, uploads
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.progress import track
 from pageflip.base.storage import join
 from pageflip.params.load import Params, Stills, load_params
-from pageflip.uploads import Ledger
+from pageflip.scoring import score, uploads
+from pageflip.scoring.uploads import Ledger
 
 
 def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
@@ -64,10 +64,10 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
 
 
 def _sort_out(
-    uploads_url: str, results_url: str, predictor: scoring.Predicts, settle_seconds: float
+    uploads_url: str, results_url: str, predictor: score.Predicts, settle_seconds: float
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    version_url = scoring.version_url(results_url, predictor.name, predictor.version)
-    suffix = "/" + scoring.RESULT
+    version_url = score.version_url(results_url, predictor.name, predictor.version)
+    suffix = "/" + score.RESULT
     published = {
         file.name.removesuffix(suffix) for file in storage.list_files(version_url) if file.name.endswith(suffix)
     }
@@ -75,7 +75,7 @@ def _sort_out(
     new, arriving, before = [], [], Counter()
     for upload in uploads.find_uploads(uploads_url):
         sha256, bad = ledger.find(upload) or ("", False)
-        if bad and storage.exists(join(scoring.quarantine_url(results_url, sha256), scoring.REASON)):
+        if bad and storage.exists(join(score.quarantine_url(results_url, sha256), score.REASON)):
             before["in_quarantine"] += 1
         elif sha256 in published:
             before["already_scored"] += 1
@@ -102,7 +102,7 @@ def score_shard(run: str, index: int, store: str, stills: Stills | None = None) 
     ledger = Ledger(plan["results"])
     outcomes = []
     for item in track(plan["shards"][index]["uploads"], description=f"shard {index}"):
-        outcome = scoring.score_upload(
+        outcome = score.score_upload(
             item["url"],
             item["kind"],
             item["fingerprint"],
@@ -131,17 +131,17 @@ def summarise(run: str, store: str) -> dict[str, Any]:
         index = shard["index"]
         remedy = f"python -m tasks.score_uploads shard --run {run} --index {index}"
         outcomes += _read(join(folder, f"shard-{index}.json"), remedy)["uploads"]
-    report = scoring.publish_index(plan["results"], plan["model"], plan["model_version"], outcomes)
+    report = score.publish_index(plan["results"], plan["model"], plan["model_version"], outcomes)
     count = Counter(outcome["status"] for outcome in outcomes)
-    scored = [outcome for outcome in outcomes if outcome["status"] == scoring.SCORED]
+    scored = [outcome for outcome in outcomes if outcome["status"] == score.SCORED]
     summary = {
         "run": run,
         "model_version": plan["model_version"],
-        "scored": count[scoring.SCORED],
-        "already_scored": plan["already_scored"] + count[scoring.ALREADY],
-        "quarantined": count[scoring.QUARANTINED],
+        "scored": count[score.SCORED],
+        "already_scored": plan["already_scored"] + count[score.ALREADY],
+        "quarantined": count[score.QUARANTINED],
         "in_quarantine_before": plan["in_quarantine"],
-        "left_for_next_run": len(plan["arriving"]) + count[scoring.CHANGED] + count[scoring.UNREADABLE],
+        "left_for_next_run": len(plan["arriving"]) + count[score.CHANGED] + count[score.UNREADABLE],
         "frames": sum(outcome["frames"] for outcome in scored),
         "flips": sum(outcome["flips"] for outcome in scored),
         "report": report,

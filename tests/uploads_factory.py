@@ -7,8 +7,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from pageflip import scoring, uploads
-from pageflip.uploads import Ledger
+from pageflip.scoring import score as scoring_score
+from pageflip.scoring import uploads
+from pageflip.scoring.uploads import Ledger
 
 DARK, BRIGHT = 40, 220  # no flip, and a flip, to a model that knows brightness
 
@@ -42,16 +43,20 @@ def video(path: Path, greys: list[int], **options: str) -> Path:
     return path
 
 
-def score(drop: Path | str, results: Path | str, predictor: Any, run: str = "run-1") -> dict[str, scoring.Outcome]:
+def score(
+    drop: Path | str, results: Path | str, predictor: Any, run: str = "run-1"
+) -> dict[str, scoring_score.Outcome]:
     """Score every upload of the place, with what the ledger of the results knows; the outcomes by name."""
     ledger = Ledger(str(results))
     found = uploads.find_uploads(str(drop))
     return {upload.name: score_one(upload, results, predictor, ledger, run) for upload in found}
 
 
-def score_one(upload: uploads.Upload, results: Path | str, predictor: Any, ledger: Ledger, run: str) -> scoring.Outcome:
+def score_one(
+    upload: uploads.Upload, results: Path | str, predictor: Any, ledger: Ledger, run: str
+) -> scoring_score.Outcome:
     """Score one upload as it was found."""
-    return scoring.score_upload(
+    return scoring_score.score_upload(
         upload.url,
         upload.kind,
         upload.fingerprint,

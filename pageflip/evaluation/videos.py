@@ -26,7 +26,7 @@ from pageflip.inference.predictor import Predictor
 from pageflip.params.load import Stills
 from pageflip.reports.evaluation_page import STYLE_COLOURS, page_environment
 from pageflip.reports.timelines import Timeline, draw_timeline
-from pageflip.uploads import VIDEO_SUFFIXES
+from pageflip.scoring.uploads import VIDEO_SUFFIXES
 
 TRUTH = ".events.json"
 RESULT_FILE, REPORT_FILE = "videos.json", "report.html"

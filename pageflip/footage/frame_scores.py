@@ -10,14 +10,14 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from pageflip import uploads
 from pageflip.base.errors import DataError
 from pageflip.events.flip import Flip
 from pageflip.events.reader import PredictsFrames, SequenceReader
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import BATCH, iter_video
-from pageflip.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
+from pageflip.scoring import uploads
+from pageflip.scoring.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 
 FRAMES_SCHEMA = pa.schema(
     [

@@ -16,7 +16,7 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Stills
-from pageflip.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
+from pageflip.scoring.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pageflip import scoring, uploads
 from pageflip.base.errors import ConfigError
 from pageflip.lineage import trace_version
 from pageflip.registry import client, journal
+from pageflip.scoring import score as scoring_score
+from pageflip.scoring import uploads
 
 NAME = "pageflip"
 WEIGHTS = "ab" * 32
@@ -92,7 +93,10 @@ def score(home, version, **greys):
     ledger = uploads.Ledger(results)
     for found in uploads.find_uploads(str(drop)):
         keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
-        assert scoring.score_upload(found.url, found.kind, found.fingerprint, **keywords).status == scoring.SCORED
+        assert (
+            scoring_score.score_upload(found.url, found.kind, found.fingerprint, **keywords).status
+            == scoring_score.SCORED
+        )
 
 
 def test_a_version_is_traced_from_code_and_data_to_its_aliases_and_uploads(traced):

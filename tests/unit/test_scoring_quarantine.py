@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pageflip import scoring, uploads
 from pageflip.inference.predictor import Predictor
-from pageflip.uploads import Ledger
+from pageflip.scoring import score as scoring_score
+from pageflip.scoring import uploads
+from pageflip.scoring.uploads import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video
 
 CRASHING_SHARD = """
@@ -150,4 +151,4 @@ def test_names_that_are_no_text_are_scored_too(drop: Path, results: Path, predic
     outcomes = score(drop, results, predictor)
     assert {outcome.status for outcome in outcomes.values()} == {"scored"}
     assert all(name.isprintable() and name.encode() for name in outcomes)
-    scoring.publish_index(str(results), "pageflip", "3", [])
+    scoring_score.publish_index(str(results), "pageflip", "3", [])

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pageflip import uploads
+from pageflip.scoring import uploads
 from uploads_factory import DARK, picture
 
 

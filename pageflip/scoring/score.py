@@ -3,7 +3,7 @@
     RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
     RESULTS/MODEL/vVERSION/index.html  all results of that version
     RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.uploads.Ledger
+    RESULTS/ledger/                  see pageflip.scoring.uploads.Ledger
 
 An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
 until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 
-from pageflip import uploads
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.storage import join
@@ -35,7 +34,8 @@ from pageflip.events.stills import Still
 from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files
 from pageflip.params.load import Stills
-from pageflip.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
+from pageflip.scoring import uploads
+from pageflip.scoring.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 
 RESULT, REASON = "result.json", "reason.json"
 STILLS = "stills"  # folder of the page stills

@@ -1,0 +1,1 @@
+"""Batch scoring of uploads, with exactly-once publication of results."""
