@@ -385,7 +385,7 @@ def lineage(
     uploads: Annotated[int, typer.Option(min=0, help="How many of the scored uploads are named.")] = 5,
 ) -> None:
     """Trace a model version: code, data, split, params, stages, runs, alias history, scored uploads."""
-    from pageflip.lineage import as_tree, trace_version
+    from pageflip.lineage.trace import as_tree, trace_version
 
     facts = trace_version(_model_name(name), version, uploads=uploads)
     if as_json or output is Format.JSON:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pageflip.base.errors import ConfigError
-from pageflip.lineage import trace_version
+from pageflip.lineage.trace import trace_version
 from pageflip.registry import client, journal
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads

@@ -1,0 +1,1 @@
+"""Provenance of a model version, and the results it produced."""
