@@ -1,5 +1,5 @@
 """`python -m pageflip`."""
 
-from pageflip.cli import main
+from pageflip.cli.app import main
 
 main()

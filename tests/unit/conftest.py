@@ -12,12 +12,12 @@ from pageflip.inference.predictor import Predictor
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the program `pageflip`: (exit code, standard output, standard error)."""
-    from pageflip import cli
+    from pageflip.cli import app
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pageflip", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         out = capsys.readouterr()
         return ended.value.code or 0, out.out, out.err
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
-from pageflip import doctor
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.cli import doctor
 from pageflip.inference import cards
 from pageflip.registry import client
 

@@ -12,7 +12,7 @@ import yaml
 from frames_factory import make_raw
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.cli import app
+from pageflip.cli.app import app
 from pageflip.evaluation import protocol_benchmark
 from pageflip.evaluation.protocol_benchmark import _Progress, benchmark_protocols
 from pageflip.evaluation.protocol_tables import score

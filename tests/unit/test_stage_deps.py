@@ -62,7 +62,7 @@ def test_imports_are_followed_through_modules_and_into_functions():
         "pageflip/registry/pyfunc.py",
         "pageflip/frames/pixels.py",
     } <= found
-    assert "pageflip/cli.py" not in found
+    assert "pageflip/cli/app.py" not in found
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -414,7 +414,7 @@ def doctor(
     cuda: Annotated[bool, typer.Option("--cuda", help="Only compute on a GPU; exit with 78 when that fails.")] = False,
 ) -> None:
     """Show releases, GPU, disk, data and services; exit with 1 when something is missing."""
-    from pageflip.doctor import examine, probe_cuda
+    from pageflip.cli.app.doctor import examine, probe_cuda
 
     if cuda:
         print(f"CUDA: {probe_cuda()}")
