@@ -46,7 +46,7 @@ from pageflip.frames.parallel import available_cores
 from pageflip.inference.cards import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Stills, load_params
-from pageflip.synthetic import write_video
+from pageflip.synthetic.video import write_video
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24
 WIDTH, HEIGHT = 540, 960
@@ -99,7 +99,7 @@ def _frame_f1(runs: list[dict], name: str) -> float:
 
 def drawn_videos() -> list[Path]:
     """The videos, drawn once for each state of the renderer."""
-    sources = sorted(Path(pageflip.synthetic.__file__).parent.glob("*.py"))
+    sources = sorted(Path(pageflip.synthetic.__file__).parent.rglob("*.py"))
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     folder = settings.home() / "benchmarks" / f"videos-{state}-{WIDTH}x{HEIGHT}"
     paths = [folder / f"{number}.mp4" for number in range(VIDEOS)]

@@ -22,7 +22,8 @@ import pageflip.synthetic
 from pageflip.base import settings
 from pageflip.frames.names import frame_path, list_frames
 from pageflip.frames.parallel import available_cores
-from pageflip.synthetic import plan_clips, write_archive
+from pageflip.synthetic.archive import write_archive
+from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.training.transforms import for_evaluation
 
 WIDTH, HEIGHT = 1080, 1920
@@ -51,7 +52,7 @@ def _cpu() -> str:
 
 def drawn_frames() -> Path:
     """A raw folder of 120 synthetic frames of 1080x1920, drawn once for each state of the renderer."""
-    sources = sorted(Path(pageflip.synthetic.__file__).parent.glob("*.py"))
+    sources = sorted(Path(pageflip.synthetic.__file__).parent.rglob("*.py"))
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     folder = settings.home() / "benchmarks" / f"frames-{state}"
     if not folder.exists():

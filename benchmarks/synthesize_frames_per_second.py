@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measuring import HEIGHT, SEED, WIDTH, machine, seconds
 from benchmarks.results import Result
 from pageflip.frames.names import list_frames
-from pageflip.synthetic import plan_clips, write_archive
-from pageflip.synthetic.scene import Clip
+from pageflip.synthetic.archive import write_archive
+from pageflip.synthetic.stage.scene import Clip, plan_clips
 
 BAR = 6.0
 BOOKS, FRAMES_PER_CLIP, QUALITY = 6, 8, 88

@@ -39,7 +39,9 @@ from pageflip.inference import cards
 from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import check_parity, export_onnx
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
+from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
+from pageflip.synthetic.stage import scene
 from pageflip.training import loop
 from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
@@ -262,9 +264,9 @@ def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: i
         print(f"day-zero: the frames of an earlier attempt are used again: {frames}", flush=True)
         return frames
     if not raw.exists():
-        clips = synthetic.plan_clips(**sizes)
+        clips = scene.plan_clips(**sizes)
         with counting(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
-            synthetic.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
+            archive.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
     build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)
     return frames
 
@@ -272,7 +274,9 @@ def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: i
 def renderer_digest() -> str:
     """The SHA-256 of the renderer's code."""
     folder = Path(synthetic.__file__).parent
-    code = "".join(f"{file.name} {sha256_of(file)}\n" for file in sorted(folder.glob("*.py")))
+    code = "".join(
+        f"{file.relative_to(folder).as_posix()} {sha256_of(file)}\n" for file in sorted(folder.rglob("*.py"))
+    )
     return hashlib.sha256(code.encode()).hexdigest()
 
 

@@ -53,8 +53,10 @@ from pageflip.frames.pixels import decode_image
 from pageflip.inference import cards
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Events, load_params
-from pageflip.synthetic import plan_clips, write_archive, write_video
+from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
+from pageflip.synthetic.stage.scene import plan_clips
+from pageflip.synthetic.video import write_video
 from tasks import compact_day_zero
 from tasks.day_zero import renderer_digest
 

@@ -101,7 +101,7 @@ def synthesize(
     book: Annotated[int, typer.Option(help="With --video: which book.")] = 0,
 ) -> None:
     """Draw labelled page-flip clips, or a long video: data to try, train and test the system with."""
-    from pageflip import sample
+    from pageflip.synthetic import samples
     from pageflip.synthetic.ranges import Synthesize, load_synthesize
 
     plan = load_synthesize(params) if params.exists() or params != PARAMS else Synthesize()
@@ -109,16 +109,16 @@ def synthesize(
     given |= {"width": width, "height": height}
     plan = plan.model_copy(update={name: value for name, value in given.items() if value is not None})
     if uploads:
-        for name in sample.make_uploads(seed=plan.seed):
+        for name in samples.make_uploads(seed=plan.seed):
             print(f"sample upload {name}")
     elif sheet:
-        sample.make_sheet(sheet, plan, beside)
+        samples.make_sheet(sheet, plan, beside)
         print(f"drew a contact sheet into {sheet}")
     elif video:
-        truth = sample.make_video(video, plan, book=book, flips=flips)
+        truth = samples.make_video(video, plan, book=book, flips=flips)
         print(f"drew {len(truth['events'])} flips in {truth['frames']} frames into {video}")
     else:
-        frames = sample.make_frames(out, plan)
+        frames = samples.make_frames(out, plan)
         print(f"drew {frames} frames into {out}")
         _track(out, track)
 

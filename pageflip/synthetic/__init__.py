@@ -9,11 +9,3 @@ what is where at time t, `geometry` how sheets bend and where the phone sees the
 what things look like; `mesh`, `people`, `optics` and `draw` make the pixels, `archive`, `video`, `sheet` and `records`
 the files. What it draws and how it is extended: docs/explanation/synthetic-footage.md.
 """
-
-from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.draw import Frame, render_clip
-from pageflip.synthetic.ranges import Ranges
-from pageflip.synthetic.scene import Clip, plan_clips
-from pageflip.synthetic.video import write_video
-
-__all__ = ["Clip", "Frame", "Ranges", "plan_clips", "render_clip", "write_archive", "write_video"]

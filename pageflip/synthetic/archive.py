@@ -19,11 +19,11 @@ from threadpoolctl import threadpool_limits
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames.names import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
 from pageflip.frames.parallel import available_cores
-from pageflip.synthetic.draw import render_script
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene
-from pageflip.synthetic.scene import Clip, check_numbers
-from pageflip.synthetic.scripts import clip_script
+from pageflip.synthetic.stage.draw import render_script
+from pageflip.synthetic.stage.scene import Clip, check_numbers
+from pageflip.synthetic.stage.scripts import clip_script
 
 TESTING_SHARE = 0.2
 

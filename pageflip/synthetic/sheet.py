@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from pageflip.base.errors import DataError
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.synthetic.draw import Stage
 from pageflip.synthetic.ranges import DEFAULT, Ranges
-from pageflip.synthetic.scene import Clip
-from pageflip.synthetic.scripts import clip_script
+from pageflip.synthetic.stage.draw import Stage
+from pageflip.synthetic.stage.scene import Clip
+from pageflip.synthetic.stage.scripts import clip_script
 
 TILE = (216, 384)
 _GAP, _HEAD = 6, 26

@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 
 from pageflip.base.errors import DataError
-from pageflip.synthetic.draw import Stage
-from pageflip.synthetic.motion import Pose, Script
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene
-from pageflip.synthetic.scene import check_numbers, check_size
-from pageflip.synthetic.scripts import video_script
+from pageflip.synthetic.stage.draw import Stage
+from pageflip.synthetic.stage.motion import Pose, Script
+from pageflip.synthetic.stage.scene import check_numbers, check_size
+from pageflip.synthetic.stage.scripts import video_script
 
 # x264's lookahead, even with one thread, gives other bytes now and then on a busy machine: it is left out.
 ENCODING = {

@@ -6,10 +6,9 @@ from benchmarks import leafing
 from pageflip.events import decoder_model
 from pageflip.inference import cards
 from pageflip.params.load import DayZero, load_params
-from pageflip.sample import UPLOADS_SEED
-from pageflip.synthetic import plan_clips
 from pageflip.synthetic.ranges import load_synthesize
-from pageflip.synthetic.scene import derive_seed
+from pageflip.synthetic.samples import UPLOADS_SEED
+from pageflip.synthetic.stage.scene import derive_seed, plan_clips
 
 SAMPLE_UPLOADS = 4
 

@@ -11,13 +11,14 @@ import pytest
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames.names import list_frames, read_books
-from pageflip.synthetic import plan_clips, render_clip, write_archive
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
-from pageflip.synthetic.draw import render_script
+from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import DEFAULT
 from pageflip.synthetic.records import read_scene
-from pageflip.synthetic.scripts import clip_script
 from pageflip.synthetic.sheet import contact_sheet
+from pageflip.synthetic.stage.draw import render_clip, render_script
+from pageflip.synthetic.stage.scene import plan_clips
+from pageflip.synthetic.stage.scripts import clip_script
 
 SMALL = {"width": 108, "height": 192}
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.geometry import Bend, Lying, Stack, lift_of, lying_page, sheet
-from pageflip.synthetic.motion import Flip, hand_poses
+from pageflip.synthetic.book.geometry import Bend, Lying, Stack, lift_of, lying_page, sheet
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synthesize
-from pageflip.synthetic.scripts import video_script
+from pageflip.synthetic.stage.motion import Flip, hand_poses
+from pageflip.synthetic.stage.scripts import video_script
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 LEVEL = Lying((0.45, 0.8), (0.5, 0.8), 0.0, Stack(0.0, 0.0, 0.1), Stack(0.0, 0.0, 0.1))

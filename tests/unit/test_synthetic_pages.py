@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.desks import desk_picture, desk_style
-from pageflip.synthetic.pages import page_style, page_texture
-from pageflip.synthetic.props import outline
+from pageflip.synthetic.book.pages import page_style, page_texture
+from pageflip.synthetic.stage.desks import desk_picture, desk_style
+from pageflip.synthetic.stage.props import outline
 
 ASPECT = 1920 / 1080
 

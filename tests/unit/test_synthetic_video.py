@@ -6,10 +6,10 @@ import av
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.synthetic import write_video
-from pageflip.synthetic.motion import pose_at
 from pageflip.synthetic.ranges import Ranges
-from pageflip.synthetic.scripts import video_script
+from pageflip.synthetic.stage.motion import pose_at
+from pageflip.synthetic.stage.scripts import video_script
+from pageflip.synthetic.video import write_video
 
 SMALL = {"width": 108, "height": 192}
 

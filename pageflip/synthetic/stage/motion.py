@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.synthetic.geometry import Bend, in_space, lift_of, lying_page, sheet
-from pageflip.synthetic.looks import Look
+from pageflip.synthetic.book.geometry import Bend, in_space, lift_of, lying_page, sheet
+from pageflip.synthetic.stage.looks import Look
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.synthetic.typeset import PLAIN_TONGUES, TONGUES, Colour, Face
+from pageflip.synthetic.book.typesetting import PLAIN_TONGUES, TONGUES, Colour, Face
 
 _SERIF = (
     ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),

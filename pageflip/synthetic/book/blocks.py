@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.synthetic import pictures
-from pageflip.synthetic.pictures import Job, canvas_words
-from pageflip.synthetic.typeset import Colour, Face
+from pageflip.synthetic.book import pictures
+from pageflip.synthetic.book.pictures import Job, canvas_words
+from pageflip.synthetic.book.typesetting import Colour, Face
 
 _SYMBOLS = ("=", "+", "−", "≤", "→", "×", "∈", "≈")
 _GREEK = "αβγδλμσφωθε"

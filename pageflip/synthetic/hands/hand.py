@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.hand_bones import PATTERNS, SHAPES, HandStyle, Pose, hand_pose, hand_style
-from pageflip.synthetic.hand_field import (
+from pageflip.synthetic.hands.bones import PATTERNS, SHAPES, HandStyle, Pose, hand_pose, hand_style
+from pageflip.synthetic.hands.field import (
     ARM_ALONG,
     ARM_GIRTH,
     Field,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pageflip.synthetic.pagestyles import PageStyle
-from pageflip.synthetic.typeset import Canvas, Face, Writer
+from pageflip.synthetic.book.page_styles import PageStyle
+from pageflip.synthetic.book.typesetting import Canvas, Face, Writer
 
 Box = tuple[float, float, float, float]
 

@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from pageflip.synthetic import geometry
-from pageflip.synthetic.looks import Light
+from pageflip.synthetic.book import geometry
+from pageflip.synthetic.stage.looks import Light
 
 SHADE_UNIT = 128.0
 Box = tuple[int, int, int, int]

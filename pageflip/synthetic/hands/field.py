@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pageflip.synthetic.hand_bones import ALONG, GIRTH, THICK, THUMB_GIRTH, THUMB_THICK, HandStyle, Pose
+from pageflip.synthetic.hands.bones import ALONG, GIRTH, THICK, THUMB_GIRTH, THUMB_THICK, HandStyle, Pose
 
 ARM_ALONG, ARM_GIRTH = (-0.3, 0.0, 0.15, 0.45, 1.0, 1.8, 3.2), (0.06, 0.158, 0.160, 0.187, 0.238, 0.285, 0.30)
 _FOLDS = ((1, 0.075, (-2.2, -1.2, -0.4, 0.5, 1.3, 2.3)), (2, 0.06, (-1.5, -0.1, 1.2)))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.props import HALF_LENGTHS, Colour, Prop, draw_prop, outline
+from pageflip.synthetic.stage.props import HALF_LENGTHS, Colour, Prop, draw_prop, outline
 
 _CHANCES = {"plain": 0.46, "wood": 0.27, "cloth": 0.11, "stone": 0.07, "carpet": 0.04, "glass": 0.05}
 _PLAIN = ((232, 232, 228), (222, 220, 210), (205, 203, 196), (240, 240, 240), (184, 186, 186), (214, 202, 180),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pageflip.synthetic.desks import DeskStyle, desk_style
-from pageflip.synthetic.geometry import Lying, Phone, Stack
-from pageflip.synthetic.hands import HandStyle, hand_style
-from pageflip.synthetic.pages import PageStyle, page_style
+from pageflip.synthetic.book.geometry import Lying, Phone, Stack
+from pageflip.synthetic.book.pages import PageStyle, page_style
+from pageflip.synthetic.hands.hand import HandStyle, hand_style
 from pageflip.synthetic.ranges import Pair, Ranges
+from pageflip.synthetic.stage.desks import DeskStyle, desk_style
 
 Colour = tuple[float, float, float]
 

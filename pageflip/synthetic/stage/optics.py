@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pageflip.synthetic.looks import Look, Sensor
+from pageflip.synthetic.stage.looks import Look, Sensor
 
 LIGHT_UNIT = 80.0  # the value of the light map that leaves a colour as it is
 _GRAIN_MARGIN = 64

@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError
 from pageflip.base.progress import counting
-from pageflip.synthetic import Clip, plan_clips, write_archive, write_video
+from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.sheet import contact_sheet
+from pageflip.synthetic.stage.scene import Clip, plan_clips
+from pageflip.synthetic.video import write_video
 
 UPLOADS_SEED = 1_000  # far from the seeds of training frames: books that the model never saw
 FOLDER_FRAMES = 16

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from pageflip.synthetic import geometry, mesh, optics
-from pageflip.synthetic.desks import desk_picture
-from pageflip.synthetic.looks import Look
-from pageflip.synthetic.motion import HandPose, Pose, Script, pose_at
-from pageflip.synthetic.pages import page_texture
-from pageflip.synthetic.people import People
+from pageflip.synthetic.book import geometry, mesh
+from pageflip.synthetic.book.pages import page_texture
+from pageflip.synthetic.hands.people import People
 from pageflip.synthetic.ranges import DEFAULT, Ranges
-from pageflip.synthetic.scene import Clip
-from pageflip.synthetic.scripts import OVER_AT, clip_script
+from pageflip.synthetic.stage import optics
+from pageflip.synthetic.stage.desks import desk_picture
+from pageflip.synthetic.stage.looks import Look
+from pageflip.synthetic.stage.motion import HandPose, Pose, Script, pose_at
+from pageflip.synthetic.stage.scene import Clip
+from pageflip.synthetic.stage.scripts import OVER_AT, clip_script
 
 _STEP = 2.5  # pixels that something may move between two moments of one exposure
 _MOST_MOMENTS = 22

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pageflip.synthetic import geometry, mesh
-from pageflip.synthetic.hands import ARM_END, HandSprite, hand_sprite
-from pageflip.synthetic.motion import HandPose, Script, hand_poses
+from pageflip.synthetic.book import geometry, mesh
+from pageflip.synthetic.hands.hand import ARM_END, HandSprite, hand_sprite
+from pageflip.synthetic.stage.motion import HandPose, Script, hand_poses
 
 _LEAST_REACH = 0.7  # hand lengths of forearm, so that wrist, watch and cuff are always drawn
 _AROUND = 0.55  # hand lengths that fingers reach around the tip

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic import pictures
-from pageflip.synthetic.blocks import Column, flow, set_words, text
-from pageflip.synthetic.pagestyles import PageStyle, page_style
-from pageflip.synthetic.pictures import Job
-from pageflip.synthetic.typeset import Canvas, Face, Writer
+from pageflip.synthetic.book import pictures
+from pageflip.synthetic.book.blocks import Column, flow, set_words, text
+from pageflip.synthetic.book.page_styles import PageStyle, page_style
+from pageflip.synthetic.book.pictures import Job
+from pageflip.synthetic.book.typesetting import Canvas, Face, Writer
 
 __all__ = ["PageStyle", "page_style", "page_texture"]
 

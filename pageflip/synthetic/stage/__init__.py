@@ -1,0 +1,1 @@
+"""The drawn scene: desk, props, light, camera, and the script of a recording."""
