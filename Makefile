@@ -68,7 +68,7 @@ day-zero: $(VENV)/.ready ## draw, train and judge pageflip/weights anew: the mod
 	@$(LOCKED) --quiet -r requirements/day-zero.txt
 	@python -m tasks.day_zero
 
-events: $(VENV)/.ready ## draw videos and learn pageflip/learnt/events.json from them: once day-zero and its cnn are made anew
+events: $(VENV)/.ready ## draw videos and learn pageflip/inference/pretrained/events.json from them: once day-zero and its cnn are made anew
 	@python -m tasks.learn_events
 
 LOCK = uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes

@@ -1,4 +1,4 @@
-"""Learn how flips follow each other and look in time: write what stands in pageflip/learnt.
+"""Learn how flips follow each other and look in time: write what stands in pageflip/inference/pretrained.
 
     make events                                      # draws first; to be run again once day-zero or cnn is made anew
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it

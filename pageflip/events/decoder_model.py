@@ -1,6 +1,6 @@
 """What is learnt about leafing: how long flips and rests last, and what probabilities are worth as evidence.
 
-`learnt/events.json` holds the numbers; `python -m tasks.learn_events` makes it from drawn videos. The evidence of a
+`inference/pretrained/events.json` holds the numbers; `python -m tasks.learn_events` makes it from drawn videos. The evidence of a
 frame is linear in the model's log-odds around it, measured from the model's own threshold, so that the numbers serve
 other models than the one they were learnt with, if less well.
 """
@@ -15,8 +15,9 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from pageflip.base.errors import DataError
+from pageflip.inference.cards import FOLDER
 
-FILE = Path(__file__).with_name("learnt") / "events.json"  # for probabilities of single frames
+FILE = FOLDER / "events.json"  # for probabilities of single frames
 IN_SEQUENCE_FILE = FILE.with_name("events-in-sequence.json")  # for those that `pageflip.events.temporal` refined
 FORMAT = 1
 REST, FLIP = 0, 1

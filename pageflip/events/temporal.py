@@ -1,7 +1,7 @@
 """The temporal network at work: probabilities of a video's frames that know what came before and after.
 
 `FrameEncoder` turns frames into vectors while they are decoded, `refine` reads the vectors and the probabilities of a
-whole sequence. Both parts of the network are ONNX files below `learnt/`; `python -m tasks.learn_events` makes them from
+whole sequence. Both parts of the network are ONNX files in `inference/pretrained/`; `python -m tasks.learn_events` makes them from
 drawn recordings. They serve any model: what they read of it are log-odds from its own threshold.
 
 Time is counted in frames of STEP_S: recordings with more frames a second are thinned out, others are read as they are.
@@ -18,11 +18,12 @@ import numpy as np
 from pageflip.base.errors import DataError
 from pageflip.events.decoder_model import SURE, log_odds
 from pageflip.frames.pixels import resize_frame
+from pageflip.inference.cards import FOLDER
 
 if TYPE_CHECKING:
     import onnxruntime
 
-LEARNT = Path(__file__).with_name("learnt")
+LEARNT = FOLDER
 ENCODER_FILE, HEAD_FILE = "temporal-encoder.onnx", "temporal-head.onnx"
 WIDTH, HEIGHT = 108, 192  # pixels of the frames that the network reads, as planes
 LUMA_PLANES, PLANES, PLANE_SHAPE = 4, 6, (HEIGHT // 2, WIDTH // 2)

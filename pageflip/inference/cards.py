@@ -14,7 +14,7 @@ from pageflip.base.files import sha256_of
 from pageflip.inference.predictor import Predictor
 
 NAME = "day-zero"
-FOLDER = Path(__file__).with_name("weights")
+FOLDER = Path(__file__).with_name("pretrained")
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
 INT8_FILE = "day-zero.int8.onnx"
 COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network

@@ -247,7 +247,7 @@ def _log_pyfunc(name: str, package: Path, run_id: str, pip_requirements: list[st
     with mlflow.start_run(run_id=run_id), copy_code() as code:
         return mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(__file__).with_name("served_model.py")),
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
             artifacts={key: str(file) for key, file in files.items() if file.exists()},
             code_paths=[str(code)],
             signature=SIGNATURE,

@@ -26,7 +26,8 @@ from pageflip.base.errors import DataError
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import Predictor
 
-CODE = ("__init__.py", "errors.py", "inference.py", "pixels.py")
+CODE = ("__init__.py", "base/__init__.py", "base/errors.py", "frames/__init__.py", "frames/pixels.py")
+CODE += ("inference/__init__.py", "inference/predictor.py")
 
 
 def _example_picture() -> bytes:
@@ -75,7 +76,9 @@ def copy_code() -> Iterator[Path]:
         code = Path(folder) / "pageflip"
         code.mkdir()
         for name in CODE:
-            shutil.copy(Path(__file__).with_name(name), code / name)
+            target = code / name
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(Path(__file__).parents[1] / name, target)
         yield code
 
 

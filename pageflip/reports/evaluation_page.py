@@ -139,7 +139,7 @@ def write_plots(folder: Path, metrics: Mapping[str, Any]) -> None:
 def page_environment() -> jinja2.Environment:
     """Jinja with the templates of pages and their filters."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pageflip"),
+        loader=jinja2.PackageLoader("pageflip", "reports/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -379,7 +379,7 @@ def timeline(probabilities: np.ndarray) -> str:
 
 def _render(template: str, **values: Any) -> bytes:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pageflip"),
+        loader=jinja2.PackageLoader("pageflip", "reports/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

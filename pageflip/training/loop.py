@@ -34,9 +34,10 @@ from pageflip.training.batches import EpochShuffle, Part, make_loader, stays_on_
 from pageflip.training.transforms import for_evaluation, for_training
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
-PARTS = ("training", "batches", "transforms", "augmentation", "networks", "layers", "efficientnet")
-PARTS += ("torchvision_networks", "initial_weights", "weight_files")
-CODE = tuple(Path(__file__).with_name(f"{name}.py") for name in PARTS)
+PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")
+PARTS += ("networks/layers", "networks/efficientnet_lite", "networks/torchvision", "networks/initial_weights")
+PARTS += ("networks/weight_files",)
+CODE = tuple(Path(__file__).parents[1] / f"{name}.py" for name in PARTS)
 
 WARM_UP_SHARE = 0.1
 VALIDATION_BATCH = 256

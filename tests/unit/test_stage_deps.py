@@ -87,7 +87,7 @@ def test_promote_depends_on_all_its_parameters_but_on_who_approves():
 
 
 def test_evaluation_depends_on_its_templates():
-    templates = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/templates/evaluation*.j2")}
+    templates = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/reports/templates/evaluation*.j2")}
     assert templates == {dep for dep in STAGES["evaluate"]["deps"] if dep.endswith(".j2")}
 
 
