@@ -22,7 +22,7 @@ from pageflip.base.provenance import environment, git_revision
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
-from pageflip.networks import build, efficientnet_lite, initial_weights
+from pageflip.networks import build, cnn, efficientnet_lite, initial_weights
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import Compact, DayZero, Params
 from pageflip.training import distillation, loop
@@ -120,7 +120,7 @@ def load(folder: Path = cards.FOLDER) -> Predictor:
     """
     card = cards.read_compact_card(folder)
     network = build.build_network(NETWORK, card["params"]["network"])
-    build.load_cnn_weights(network, cards.compact_weights(folder))
+    cnn.load_cnn_weights(network, cards.compact_weights(folder))
     sizes = {"width": card["width"], "height": card["height"]}
     version = f"{NETWORK}-{card['weights_sha256'][: cards.DIGITS]}"
     with TemporaryDirectory(prefix="pageflip-compact-") as place:

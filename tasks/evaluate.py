@@ -41,7 +41,9 @@ from pageflip.evaluation.temporal_refinement import judge_in_sequence
 from pageflip.frames.pack import data_digest, open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference import cards
-from pageflip.networks.build import INITIAL, load_network, predict_logits, read_config
+from pageflip.networks.build import INITIAL
+from pageflip.networks.predict import predict_logits
+from pageflip.networks.saved import load_network, read_config
 from pageflip.params.load import Evaluate, Events, Threshold, load_params
 from pageflip.registry import client
 from pageflip.reports.evaluation_page import write_plots, write_report

@@ -22,8 +22,9 @@ from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.networks.build import load_network, predict_rows, read_config
 from pageflip.networks.onnx_export import check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.networks.predict import predict_rows
+from pageflip.networks.saved import load_network, read_config
 from pageflip.params.load import Register, load_params
 from pageflip.registry import client
 

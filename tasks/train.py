@@ -15,7 +15,7 @@ from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.frames.pack import INDEX_FILE, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.networks import build, initial_weights
+from pageflip.networks import build, initial_weights, saved
 from pageflip.params.load import Train, load_params
 from pageflip.registry.client import TrainingRun
 from pageflip.training import loop
@@ -79,7 +79,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         raise
     with folder_in_one_piece(out) as folder:
         size = {"height": pack.shape[1], "width": pack.shape[2]}
-        digest = build.save_network(folder, network, {**chosen, **size})
+        digest = saved.save_network(folder, network, {**chosen, **size})
         write_json(folder / "history.json", history)
         run.finish(weights_sha256=digest, folder=folder)
     loop.delete_checkpoints(checkpoints)

@@ -31,7 +31,7 @@ from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.frames.splitting import part_rows
-from pageflip.networks import build, initial_weights
+from pageflip.networks import build, initial_weights, predict
 from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
 from pageflip.training import loop
 
@@ -194,9 +194,9 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
         on_epoch=lambda record: progress.epoch(record, len(train[0])),
     )
     device = loop.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
-    judged = build.predict_rows(network, pack, val[0], device=device)
+    judged = predict.predict_rows(network, pack, val[0], device=device)
     threshold = choose_threshold(val[1], judged)
-    probability = build.predict_rows(network, pack, test[0], device=device)
+    probability = predict.predict_rows(network, pack, test[0], device=device)
     table = fold.assignment.iloc[test[0]][["row", "clip", "book", "group"]]
     table = table.assign(target=test[1].astype(np.int64), probability=probability, called=probability >= threshold)
     best = history["epochs"][history["best_epoch"]]

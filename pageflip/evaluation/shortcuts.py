@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional
 
 from pageflip.evaluation.calibration import calibrated
 from pageflip.evaluation.metrics import binary_metrics
-from pageflip.networks.build import predict_logits
+from pageflip.networks.predict import predict_logits
 from pageflip.params.load import Change
 
 

@@ -11,7 +11,7 @@ from pageflip.base.errors import ConfigError
 from pageflip.base.files import sha256_of
 from pageflip.inference import cards
 from pageflip.networks import efficientnet_lite, torchvision
-from pageflip.networks.build import Cnn, load_cnn_weights
+from pageflip.networks.cnn import Cnn, load_cnn_weights
 from pageflip.networks.torchvision import TorchvisionNetwork
 
 NONE, IMAGENET = "none", "imagenet"

@@ -17,7 +17,7 @@ from pageflip.evaluation.calibration import calibrated
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
 from pageflip.inference import cards
-from pageflip.networks import build
+from pageflip.networks import build, cnn, predict
 from pageflip.params.load import Params, Shares, load_params
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
@@ -266,10 +266,10 @@ def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
     _, out, card = compact
     pack, _ = open_pack(packed[1])
     network = build.build_network("cnn", card["params"]["network"])
-    build.load_cnn_weights(network, cards.compact_weights(out))
+    cnn.load_cnn_weights(network, cards.compact_weights(out))
     predictor = compact_day_zero.load(out)
     frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
-    expected = calibrated(build.predict_logits(network, frames, np.arange(3)), 1.0)
+    expected = calibrated(predict.predict_logits(network, frames, np.arange(3)), 1.0)
 
     assert predictor.version == f"cnn-{card['weights_sha256'][:12]}"
     assert predictor.threshold == card["threshold"]

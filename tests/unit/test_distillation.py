@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.networks.build import build_network, predict_logits
+from pageflip.networks.build import build_network
+from pageflip.networks.predict import predict_logits
 from pageflip.params.load import Imitation, load_params
 from pageflip.training.distillation import imitate, listen
 

@@ -9,8 +9,9 @@ import torch
 
 from pageflip.base.errors import DataError
 from pageflip.inference.predictor import Predictor
-from pageflip.networks.build import build_network, predict_rows
+from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import IR_VERSION, OPSET, check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.networks.predict import predict_rows
 
 WIDTH, HEIGHT = 27, 48
 FACTS = {"threshold": 0.375, "network": "cnn"}

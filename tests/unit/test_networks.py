@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
-from pageflip.networks.build import REGISTRY, build_network, load_network, predict_rows, read_config, save_network
+from pageflip.networks.build import REGISTRY, build_network
+from pageflip.networks.predict import predict_rows
+from pageflip.networks.saved import load_network, read_config, save_network
 
 SETTINGS = {
     "cnn": {"channels": (4, 8), "dropout": 0.2},
