@@ -22,9 +22,9 @@ import pageflip.synthetic
 from pageflip.base import settings
 from pageflip.frames.names import frame_path, list_frames
 from pageflip.frames.parallel import available_cores
+from pageflip.networks.layers import for_evaluation
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.stage.scene import plan_clips
-from pageflip.training.transforms import for_evaluation
 
 WIDTH, HEIGHT = 1080, 1920
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP = 3, 4, 10

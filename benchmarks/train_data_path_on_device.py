@@ -25,8 +25,8 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
 from pageflip.params.load import Train, load_params
+from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, make_loader, stays_on_device
-from pageflip.training.transforms import for_training
 
 BAR = 0.9
 NETWORK = "cnn"

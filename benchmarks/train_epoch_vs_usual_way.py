@@ -32,8 +32,8 @@ from pageflip.frames.names import LABELS, list_frames
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
 from pageflip.params.load import Params, load_params
+from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, PackRows
-from pageflip.training.transforms import for_training
 
 BAR = 10.0
 NETWORK = "cnn"

@@ -27,9 +27,9 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
 from pageflip.params.load import Train, load_params
+from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, PackRows
 from pageflip.training.loop import train_network
-from pageflip.training.transforms import for_training
 
 NETWORK = "cnn"
 REPETITIONS, EPOCHS, ROUNDS = 2, 6, 3

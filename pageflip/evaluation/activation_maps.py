@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pageflip.training.transforms import for_evaluation
+from pageflip.networks.layers import for_evaluation
 
 LAST_FEATURES = ("last", "features", "body")  # what the networks of the registry call the layer before the pooling
 FOR, AGAINST = (255, 122, 0), (0, 112, 255)  # told apart with any colour blindness

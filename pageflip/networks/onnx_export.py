@@ -21,8 +21,8 @@ from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.inference.predictor import METADATA_KEY, Predictor
+from pageflip.networks.layers import for_evaluation
 from pageflip.networks.predict import predict_rows
-from pageflip.training.transforms import for_evaluation
 
 OPSET, IR_VERSION = 18, 8
 BATCH_DIMENSION = "frames_in_batch"

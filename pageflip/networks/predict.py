@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pageflip.training.transforms import for_evaluation
+from pageflip.networks.layers import for_evaluation
 
 
 def predict_rows(

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pageflip.evaluation.activation_maps import last_features
+from pageflip.networks.layers import for_evaluation
 from pageflip.params.load import Imitation
-from pageflip.training.transforms import for_evaluation, for_training
+from pageflip.training.augmentation import for_training
 
 BATCH = 64
 MIN_DEVIATION = 0.05  # of a channel, so that one that is hardly used is not blown up

@@ -29,9 +29,10 @@ from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.networks.build import INITIAL, build_network
 from pageflip.networks.initial_weights import load_initial
+from pageflip.networks.layers import for_evaluation
 from pageflip.params.load import Augment, Fit
+from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, Part, make_loader, stays_on_device
-from pageflip.training.transforms import for_evaluation, for_training
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
 PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")

@@ -6,7 +6,7 @@ import torch
 
 from pageflip.evaluation.activation_maps import AGAINST, FOR, activation_maps, overlay
 from pageflip.networks.build import build_network
-from pageflip.training.transforms import for_evaluation
+from pageflip.networks.layers import for_evaluation
 
 LITE = {"stages": 2, "frozen": 1, "dropout": 0.2}
 NETWORKS = [

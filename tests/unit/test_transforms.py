@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pageflip.networks.layers import for_evaluation
 from pageflip.params.load import Augment
-from pageflip.training.transforms import for_evaluation, for_training
+from pageflip.training.augmentation import for_training
 
 OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}
 ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
