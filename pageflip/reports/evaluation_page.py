@@ -17,10 +17,10 @@ import pandas as pd
 from PIL import Image
 
 from pageflip.base.files import write_json, write_text
-from pageflip.evaluation.activation_maps import AGAINST, FOR, overlay
 from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.names import LABELS
 from pageflip.reports.charts import Axis, Chart, axis_up_to
+from pageflip.reports.evidence import AGAINST, FOR, overlay
 from pageflip.reports.timelines import Timeline, draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200

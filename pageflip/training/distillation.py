@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pageflip.evaluation.activation_maps import last_features
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import for_evaluation, last_features
 from pageflip.params.load import Imitation
 from pageflip.training.augmentation import for_training
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.evaluation.activation_maps import AGAINST, FOR, activation_maps, overlay
+from pageflip.evaluation.activation_maps import activation_maps
 from pageflip.networks.build import build_network
 from pageflip.networks.layers import for_evaluation
+from pageflip.reports.evidence import AGAINST, FOR, overlay
 
 LITE = {"stages": 2, "frozen": 1, "dropout": 0.2}
 NETWORKS = [
