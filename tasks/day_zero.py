@@ -35,7 +35,7 @@ from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation.folder import evaluate_folder
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
-from pageflip.inference import cards
+from pageflip.inference import cards, day_zero
 from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import check_parity, export_onnx
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
@@ -425,7 +425,7 @@ def print_summary(card: dict[str, Any], out: Path) -> None:
 
 def print_real(folder: Path, out: Path) -> None:
     """Say how the model does on labelled real frames, at the threshold that was chosen on drawn ones."""
-    result = evaluate_folder(folder, cards.load_day_zero(folder=out))
+    result = evaluate_folder(folder, day_zero.load_day_zero(folder=out))
     auc = "undefined" if result["roc_auc"] is None else f"{result['roc_auc']:.4f}"
     print(f"day-zero: {result['n']} real frames: F1 {result['f1']:.4f}, ROC AUC {auc}, {result['confusion']}")
 

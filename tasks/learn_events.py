@@ -50,7 +50,7 @@ from pageflip.events.temporal_training import Lesson, train_temporal, write_temp
 from pageflip.frames.names import LABELS, list_frames, read_books
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.pixels import decode_image
-from pageflip.inference import cards
+from pageflip.inference import day_zero
 from pageflip.inference.predictor import BATCH, Predictor, iter_video
 from pageflip.params.load import Events, load_params
 from pageflip.synthetic.archive import write_archive
@@ -79,7 +79,7 @@ class Readers:
         Raises:
             DataError: one is missing, or not as its card says, or they take frames of different sizes.
         """
-        main, other = cards.load_day_zero(), compact_day_zero.load()
+        main, other = day_zero.load_day_zero(), compact_day_zero.load()
         if (main.width, main.height) != (other.width, other.height):
             raise DataError(
                 f"day-zero takes frames of {main.width}x{main.height}, its compact network of "

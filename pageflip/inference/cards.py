@@ -11,15 +11,28 @@ from typing import Any
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.inference.predictor import Predictor
 
 NAME = "day-zero"
+
+
 FOLDER = Path(__file__).with_name("pretrained")
+
+
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
+
+
 INT8_FILE = "day-zero.int8.onnx"
+
+
 COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network
+
+
 DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
+
+
 DIGITS = 12
+
+
 MAKE, MAKE_COMPACT = "make day-zero", "python -m tasks.day_zero --network cnn"
 
 
@@ -88,21 +101,3 @@ def checked_file(name: str, folder: Path = FOLDER) -> Path:
     if expected is None:
         raise ConfigError(f"{NAME} has no int8 file; {CARD_FILE} says why", "leave out `@int8`.")
     return _checked(folder / name, expected, MAKE)
-
-
-def load_day_zero(model: str = NAME, *, name: str = NAME, folder: Path = FOLDER, int8: bool = False) -> Predictor:
-    """Load the model, by its name or its version.
-
-    Args:
-        name: the registered model in whose place it stands; scores are kept under it.
-        int8: load the int8 file, whose version ends in `@int8`.
-
-    Raises:
-        ConfigError: `model` is another version of it, or there is no int8 file.
-        DataError: the file is missing, or not the one that the card names.
-    """
-    version = version_of(read_card(folder))
-    if model not in (NAME, version):
-        raise ConfigError(f"the model {model} is not here, but {version}", f"use `{NAME}`, or check out its revision.")
-    path = checked_file(INT8_FILE if int8 else MODEL_FILE, folder)
-    return Predictor.load(path, name=name, version=f"{version}@int8" if int8 else version)

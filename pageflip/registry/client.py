@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
-from pageflip.inference import cards
+from pageflip.inference import cards, day_zero
 from pageflip.inference.predictor import Predictor
 from pageflip.registry import journal
 from pageflip.registry.journal import CANDIDATE, CHAMPION, PREVIOUS, Move
@@ -437,10 +437,10 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
     if variant not in ("", INT8):
         raise ConfigError(f"there is no variant {variant!r} of {model}", f"the one there may be is `{model}@{INT8}`.")
     if cards.is_day_zero(model):
-        return cards.load_day_zero(model, name=name, int8=bool(variant))
+        return day_zero.load_day_zero(model, name=name, int8=bool(variant))
     version = get_version(name, model)
     if version is None and model == CHAMPION:
-        predictor = cards.load_day_zero(name=name, int8=bool(variant))
+        predictor = day_zero.load_day_zero(name=name, int8=bool(variant))
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:

@@ -7,7 +7,7 @@ import torch
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli import doctor
-from pageflip.inference import cards
+from pageflip.inference import cards, day_zero
 from pageflip.registry import client
 
 
@@ -19,7 +19,7 @@ def project(models_home, params_file, monkeypatch):
 def test_the_model_that_is_there_before_any_labels_is_named():
     finding = doctor._day_zero()
     assert finding.ok
-    assert finding.value.startswith(cards.load_day_zero().version)
+    assert finding.value.startswith(day_zero.load_day_zero().version)
 
 
 def test_a_model_that_was_changed_is_told(tmp_path, monkeypatch):

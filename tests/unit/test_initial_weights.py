@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.inference import cards
+from pageflip.inference import cards, day_zero
 from pageflip.networks import initial_weights
 from pageflip.networks.build import build_network
 from pageflip.networks.efficientnet_lite import published_names
@@ -63,7 +63,7 @@ def test_day_zero_is_the_committed_model():
     card = cards.read_card()
     network = make(stages=card["params"]["network"]["stages"], last=card["params"]["network"]["last"])
     load_initial(network, "day-zero")
-    committed = cards.load_day_zero()
+    committed = day_zero.load_day_zero()
     frames = torch.randint(0, 256, (2, committed.height, committed.width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = torch.sigmoid(network.eval()(frames.permute(0, 3, 1, 2) / 255) / card["temperature"])
