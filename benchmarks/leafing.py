@@ -43,8 +43,9 @@ from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, sti
 from pageflip.events.reader import SequenceReader, SequenceStream, find_sequence_flips, video_stills
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.parallel import available_cores
+from pageflip.frames.video import iter_video
 from pageflip.inference.day_zero import load_day_zero
-from pageflip.inference.predictor import BATCH, Predictor, iter_video
+from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.load import Stills, load_params
 from pageflip.synthetic.video import write_video
 

@@ -50,8 +50,9 @@ from pageflip.events.temporal_training import Lesson, train_temporal, write_temp
 from pageflip.frames.names import LABELS, list_frames, read_books
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.pixels import decode_image
+from pageflip.frames.video import iter_video
 from pageflip.inference import day_zero
-from pageflip.inference.predictor import BATCH, Predictor, iter_video
+from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.load import Events, load_params
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize

@@ -18,7 +18,7 @@ from pageflip.events.decoder_model import IN_SEQUENCE_FILE, EventModel, load_eve
 from pageflip.events.flip import Flip
 from pageflip.events.stills import Picture, Still, find_rests, pick_stills
 from pageflip.events.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
-from pageflip.inference.predictor import iter_full_frames
+from pageflip.frames.video import iter_full_frames
 from pageflip.params.load import Stills
 
 SEQUENCE_FPS = 30.0  # phones film at 30 frames per second
@@ -164,7 +164,7 @@ def video_stills(
     """Write the page stills of a video into `folder`, as JPEG at the video's own size. The video is decoded once more.
 
     Raises:
-        DataError, UnavailableError: as `pageflip.inference.predictor.iter_video`.
+        DataError, UnavailableError: as `pageflip.frames.video.iter_video`.
     """
     known = np.array(probabilities, np.float32)
     rests = find_rests(flips, known, times_of(times_s), plan)

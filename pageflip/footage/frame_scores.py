@@ -15,7 +15,8 @@ from pageflip.events.flip import Flip
 from pageflip.events.reader import PredictsFrames, SequenceReader
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.inference.predictor import BATCH, iter_video
+from pageflip.frames.video import iter_video
+from pageflip.inference.predictor import BATCH
 from pageflip.scoring import uploads
 from pageflip.scoring.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 

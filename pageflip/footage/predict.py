@@ -14,7 +14,8 @@ from pageflip.events.stills import Still
 from pageflip.footage.frame_scores import score_files
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.inference.predictor import BATCH, Predictor, iter_video
+from pageflip.frames.video import iter_video
+from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.load import Stills
 from pageflip.scoring.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 

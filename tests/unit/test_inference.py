@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 from pageflip.base.errors import DataError, UnavailableError
-from pageflip.inference.predictor import BATCH, Predictor, iter_video
+from pageflip.frames.video import iter_video
+from pageflip.inference.predictor import BATCH, Predictor
 
 WIDTH, HEIGHT = 27, 48
 

@@ -132,7 +132,7 @@ def drawn_video():
     """The frames of a drawn video of three flips at 108x192, their times, and whether a sheet is in the air."""
     import tempfile
 
-    from pageflip.inference.predictor import iter_video
+    from pageflip.frames.video import iter_video
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
