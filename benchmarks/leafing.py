@@ -37,8 +37,9 @@ from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
 from pageflip.evaluation.metrics import binary_metrics
+from pageflip.events.baselines import difference_flips, find_flips, threshold_flips
 from pageflip.events.decoder_fitting import states_of
-from pageflip.events.flip import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.reader import SequenceReader, SequenceStream, find_sequence_flips, video_stills
 from pageflip.events.temporal import THRESHOLD

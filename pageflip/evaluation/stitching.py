@@ -23,10 +23,11 @@ import numpy as np
 import pandas as pd
 
 from pageflip.evaluation.metrics import binary_metrics
+from pageflip.events.baselines import BASELINES, difference_flips
 from pageflip.events.decoder import decode_flips
 from pageflip.events.decoder_fitting import Recording, learn_event_model
 from pageflip.events.decoder_model import EventModel, load_event_model
-from pageflip.events.flip import BASELINES, Flip, difference_flips
+from pageflip.events.flip import Flip
 from pageflip.events.metrics import TOLERANCE_MS, Event, Truth, event_metrics
 from pageflip.events.reader import SEQUENCE_FPS, find_sequence_flips, holds_flip
 from pageflip.params.load import Events

@@ -17,7 +17,8 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import write_json, write_text
 from pageflip.base.progress import track
 from pageflip.evaluation.metrics import binary_metrics
-from pageflip.events.flip import BASELINES, Flip
+from pageflip.events.baselines import BASELINES
+from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.reader import find_sequence_flips
 from pageflip.events.temporal import THRESHOLD

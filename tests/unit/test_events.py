@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pageflip.events.flip import Flip, difference_flips, find_flips, threshold_flips
+from pageflip.events.baselines import difference_flips, find_flips, threshold_flips
+from pageflip.events.flip import Flip
 
 FPS = 30
 
