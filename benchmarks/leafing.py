@@ -41,7 +41,9 @@ from pageflip.events.baselines import difference_flips, find_flips, threshold_fl
 from pageflip.events.decoder_fitting import states_of
 from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
-from pageflip.events.reader import SequenceReader, SequenceStream, find_sequence_flips, video_stills
+from pageflip.events.page_stills import video_stills
+from pageflip.events.reader import SequenceReader, find_sequence_flips
+from pageflip.events.stream import SequenceStream
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.video import iter_video

@@ -9,7 +9,8 @@ import numpy as np
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.flip import Flip
-from pageflip.events.reader import folder_stills, holds_flip, video_stills
+from pageflip.events.page_stills import folder_stills, video_stills
+from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.footage.frame_scores import score_files
 from pageflip.frames.names import LABELS

@@ -29,7 +29,8 @@ from pageflip.base import storage
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.storage import join
 from pageflip.events.flip import Flip
-from pageflip.events.reader import folder_stills, holds_flip, video_stills
+from pageflip.events.page_stills import folder_stills, video_stills
+from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files

@@ -12,7 +12,8 @@ import torch
 from pageflip.base.errors import DataError
 from pageflip.events import temporal_training
 from pageflip.events.decoder_model import log_odds
-from pageflip.events.reader import SequenceReader, SequenceStream
+from pageflip.events.reader import SequenceReader
+from pageflip.events.stream import SequenceStream
 from pageflip.events.temporal import (
     ENCODER_FILE,
     HEIGHT,
