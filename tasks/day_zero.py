@@ -32,12 +32,13 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.progress import counting
 from pageflip.base.provenance import environment, git_revision
+from pageflip.evaluation.exported import check_parity
 from pageflip.evaluation.folder import evaluate_folder
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards, day_zero
 from pageflip.networks import build, initial_weights
-from pageflip.networks.onnx_export import check_parity, export_onnx
+from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize

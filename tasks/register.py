@@ -20,9 +20,10 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
+from pageflip.evaluation.exported import check_parity, measure_file
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.networks.onnx_export import check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.networks.onnx_export import export_onnx, quantize_onnx
 from pageflip.networks.predict import predict_rows
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.load import Register, load_params

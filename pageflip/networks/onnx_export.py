@@ -17,21 +17,23 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from pageflip.base.errors import DataError
-from pageflip.base.files import sha256_of
-from pageflip.evaluation.metrics import binary_metrics
-from pageflip.inference.predictor import METADATA_KEY, Predictor
+from pageflip.inference.predictor import METADATA_KEY
 from pageflip.networks.layers import for_evaluation
-from pageflip.networks.predict import predict_rows
 
 OPSET, IR_VERSION = 18, 8
+
+
 BATCH_DIMENSION = "frames_in_batch"
+
+
 QUANTIZED = (
     "Conv",
     "Add",
     "Clip",
     "Relu",
 )  # with the activations, so that ranges are those after them; heads stay float
+
+
 CALIBRATION_BATCH = 16
 
 
@@ -110,24 +112,6 @@ def _forget_sources(model: onnx.ModelProto) -> None:
         node.doc_string = ""
 
 
-def check_parity(
-    network: nn.Module, path: Path, frames: np.ndarray, rows: np.ndarray, limit: float, temperature: float = 1.0
-) -> float:
-    """The largest difference in probability between the network and its ONNX file over the chosen rows of a pack.
-
-    Raises:
-        DataError: it is above `limit`.
-    """
-    expected = predict_rows(network, frames, rows, temperature=temperature)
-    difference = float(np.abs(Predictor.load(path).predict(frames[rows]) - expected).max())
-    if not difference <= limit:
-        raise DataError(
-            f"the ONNX file differs from the network by {difference:g} in probability, allowed is {limit:g}",
-            "do not serve it; compare the releases of torch and onnxruntime with requirements/pipeline.txt.",
-        )
-    return difference
-
-
 def quantize_onnx(source: Path, target: Path, frames: np.ndarray) -> None:
     """Write the int8 twin of a file that `export_onnx` wrote: same input, output and metadata.
 
@@ -171,30 +155,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def measure_file(
-    path: Path, frames: np.ndarray, rows: np.ndarray, target: np.ndarray, expected: np.ndarray, *, latency_runs: int
-) -> dict[str, Any]:
-    """What an exported file is worth beside its network, over the chosen rows of a pack.
-
-    Args:
-        target: int [len(rows)], 1 is flip; expected: float [len(rows)], the network's own probabilities.
-
-    Returns:
-        sha256, bytes, latency_ms (one frame, one core), f1, f1_loss (points lost to the network at the same
-        threshold), and mean_difference and largest_difference in probability.
-    """
-    predictor = Predictor.load(path)
-    probability = predictor.predict(frames[rows])
-    f1, reference = (binary_metrics(target, values, predictor.threshold)["f1"] for values in (probability, expected))
-    difference = np.abs(probability - expected)
-    return {
-        "sha256": sha256_of(path),
-        "bytes": path.stat().st_size,
-        "latency_ms": Predictor.load(path, threads=1).latency_ms(np.repeat(frames[rows[:1]], latency_runs, axis=0)),
-        "f1": f1,
-        "f1_loss": 100 * (reference - f1),
-        "mean_difference": float(difference.mean()),
-        "largest_difference": float(difference.max()),
-    }

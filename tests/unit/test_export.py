@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
+from pageflip.evaluation.exported import check_parity, measure_file
 from pageflip.inference.predictor import Predictor
 from pageflip.networks.build import build_network
-from pageflip.networks.onnx_export import IR_VERSION, OPSET, check_parity, export_onnx, measure_file, quantize_onnx
+from pageflip.networks.onnx_export import IR_VERSION, OPSET, export_onnx, quantize_onnx
 from pageflip.networks.predict import predict_rows
 
 WIDTH, HEIGHT = 27, 48
