@@ -27,17 +27,13 @@ from pageflip.evaluation.calibration import (
     fit_temperature,
     review_table,
 )
-from pageflip.evaluation.metrics import (
-    choose_threshold,
-    evaluate_predictions,
-    flat_numbers,
-    reliability_bins,
-    threshold_that_reaches,
-    worst_mistakes,
-)
+from pageflip.evaluation.judging import evaluate_predictions
+from pageflip.evaluation.metrics import flat_numbers, reliability_bins
 from pageflip.evaluation.shortcuts import run_shortcut_test
 from pageflip.evaluation.stitching import DECODER, judge_stitched
+from pageflip.evaluation.tables import worst_mistakes
 from pageflip.evaluation.temporal_refinement import judge_in_sequence
+from pageflip.evaluation.thresholds import choose_threshold, threshold_that_reaches
 from pageflip.frames.pack import data_digest, open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference import cards

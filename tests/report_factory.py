@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 
-from pageflip.evaluation import metrics
+from pageflip.evaluation import judging, tables
 from pageflip.evaluation.stitching import judge_stitched
 from pageflip.reports import evaluation_page
 
@@ -90,10 +90,10 @@ def write(
     **more,
 ):
     val, test = predictions("val", 1), change(predictions("test", 2))
-    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
+    result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
     if stitched:
         result["stitched"], more["timelines"] = judge_stitched(pd.concat([val, test]), result["threshold"], seed=0)
-    worst = metrics.worst_mistakes(test, result["threshold"], 5)["row"]
+    worst = tables.worst_mistakes(test, result["threshold"], 5)["row"]
     evaluation_page.write_report(
         folder / name,
         metrics=result,

@@ -9,7 +9,8 @@ import pandas as pd
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.progress import track
-from pageflip.evaluation.metrics import binary_metrics, book_table, clip_table
+from pageflip.evaluation.metrics import binary_metrics
+from pageflip.evaluation.tables import book_table, clip_table
 from pageflip.frames.names import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
 from pageflip.frames.parallel import CHUNK, available_cores, decode_in_chunks
 from pageflip.inference.predictor import Predictor

@@ -23,10 +23,11 @@ from pageflip.base.errors import ConfigError, DataError, PageflipError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.evaluation import protocol_folds
-from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval, choose_threshold
+from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval
 from pageflip.evaluation.protocol_folds import Fold, make_folds, seen_in_training, shown_name
 from pageflip.evaluation.protocol_tables import as_markdown
 from pageflip.evaluation.temporal_refinement import in_sequence
+from pageflip.evaluation.thresholds import choose_threshold
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack

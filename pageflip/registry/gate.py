@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, book_table, paired_bootstrap
+from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, paired_bootstrap
+from pageflip.evaluation.tables import book_table
 from pageflip.params.load import Promote
 from pageflip.registry.journal import Move
 

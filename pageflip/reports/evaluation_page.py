@@ -64,7 +64,7 @@ def write_report(
     """Write the report to `path`, through a temporary file beside it.
 
     Args:
-        metrics: what `pageflip.evaluation.metrics.evaluate_predictions` returned.
+        metrics: what `pageflip.evaluation.judging.evaluate_predictions` returned.
         predictions: the table of predictions; the rows of part `test` are shown.
         history: the training's {"epochs": [...], "best_epoch": n}, or None.
         thumbnails: row -> uint8 [H, W, 3], the mistakes to show, in this order.

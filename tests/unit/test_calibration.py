@@ -7,7 +7,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, precision_score, recall_score
 
 from pageflip.base.errors import DataError
-from pageflip.evaluation import calibration, metrics
+from pageflip.evaluation import calibration, metrics, thresholds
 
 BOUNDS = {"lowest": 0.25, "highest": 4, "min_groups": 5}
 
@@ -104,27 +104,27 @@ def test_a_wanted_precision_or_recall_is_reached_as_well_as_by_brute_force(seed)
     }
     for precision in (0.7, 0.85):
         best = max((recall for value, recall in score.values() if value >= precision), default=None)
-        threshold = metrics.threshold_that_reaches(target, probability, precision=precision)
+        threshold = thresholds.threshold_that_reaches(target, probability, precision=precision)
         assert (threshold is None) == (best is None)
         if threshold is not None:
             assert precision_score(target, probability >= threshold) >= precision
             assert recall_score(target, probability >= threshold) == best
     for recall in (0.8, 1.0):
-        threshold = metrics.threshold_that_reaches(target, probability, recall=recall)
+        threshold = thresholds.threshold_that_reaches(target, probability, recall=recall)
         assert recall_score(target, probability >= threshold) >= recall
         best = max(value for value, reached in score.values() if reached >= recall)
         assert precision_score(target, probability >= threshold) == best
 
 
 def test_a_precision_that_no_threshold_has_is_not_reached():
-    assert metrics.threshold_that_reaches([0, 1, 1, 0], [0.9, 0.8, 0.7, 0.1], precision=0.95) is None
+    assert thresholds.threshold_that_reaches([0, 1, 1, 0], [0.9, 0.8, 0.7, 0.1], precision=0.95) is None
 
 
 @pytest.mark.parametrize("error_rate", [0, 0.05, 0.2])
 @pytest.mark.parametrize("seed", range(4))
 def test_beyond_the_band_the_error_rate_is_kept_and_no_narrower_band_keeps_it(seed, error_rate):
     target, probability = noisy(seed, count=120)
-    threshold = metrics.choose_threshold(target, probability)
+    threshold = thresholds.choose_threshold(target, probability)
     band = calibration.choose_review_band(target, probability, threshold, error_rate)
     sure = ~band.holds(probability)
     for label, side in ((1, probability >= threshold), (0, probability < threshold)):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pageflip.evaluation import metrics
+from pageflip.evaluation import judging, metrics, tables
 from pageflip.reports import evaluation_page
 from pageflip.reports.charts import Axis, Chart, axis_up_to
 from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
@@ -68,7 +68,7 @@ def test_same_input_gives_the_same_bytes_and_leaves_no_other_file(tmp_path):
 def test_mistakes_are_shown_as_pictures_with_what_went_wrong(tmp_path):
     text, result = write(tmp_path)
     images = [attributes for tag, attributes in Page(text).elements if tag == "img"]
-    worst = metrics.worst_mistakes(predictions("test", 2), result["threshold"], 5)
+    worst = tables.worst_mistakes(predictions("test", 2), result["threshold"], 5)
     assert len(images) == 5
     assert images[0]["alt"] == f"frame {worst['frame'].iloc[0]} of {worst['clip'].iloc[0]}"
     content = base64.b64decode(images[0]["src"].split(",", 1)[1])
@@ -155,7 +155,7 @@ def test_the_worst_book_stands_first(tmp_path):
 
 def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
     val, test = predictions("val", 1), predictions("test", 2)
-    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
+    result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
     rest = {"n": 40, "error_rate": 0.05, "f1": 0.9, "precision": 0.9, "recall": 0.9}
     ece = {"ece_before": 0.1, "ece_after": 0.05, "nll_before": 0.5, "nll_after": 0.4, "n": 72, "n_groups": 12}
     row = {"f1": 0.6, "loss": 5.5, "turned": 7, "flagged": True}
@@ -235,7 +235,7 @@ CHOSEN = {
 
 def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tmp_path):
     val, test = predictions("val", 1), predictions("test", 2)
-    result = metrics.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
+    result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
     result |= CHOSEN | {"reliability_before": metrics.reliability_bins(test["target"], test["probability"])}
     evaluation_page.write_report(
         tmp_path / "r.html",

@@ -1,0 +1,90 @@
+"""How good predictions are: counts, F1, its interval, calibration, and the same per clip and per book.
+
+The positive class is `flip`; a frame is called flip when its probability is at or above the threshold. Every number
+comes from all predictions at once, never from an average over batches. A table of predictions has the columns row,
+label, video, frame, clip, book (nullable), group, part ("val" or "test"), target (1 is flip) and probability.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from pageflip.evaluation.metrics import binary_metrics, floats
+from pageflip.frames.names import LABELS
+
+CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is
+
+
+MISTAKES_PER_CLIP = 3
+
+
+def clip_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
+    """One dict per clip, sorted by name, with its frames, flip_share, verdict, correct and (wrong frames) errors.
+
+    flip_share is the share of the clip's frames that are called flip; the verdict is `flip` from one half on.
+    """
+    rows = []
+    for clip, part in predictions.groupby("clip", sort=True):
+        target = int(part["target"].iloc[0])
+        called = floats(part["probability"]) >= threshold
+        verdict = int(called.mean() >= CLIP_SHARE)
+        rows.append(
+            {
+                "clip": str(clip),
+                "label": LABELS[target],
+                "target": target,
+                "n": len(part),
+                "mean_probability": float(floats(part["probability"]).mean()),
+                "flip_share": float(called.mean()),
+                "verdict": LABELS[verdict],
+                "correct": verdict == target,
+                "errors": int((called != (part["target"].to_numpy() == 1)).sum()),
+            }
+        )
+    return rows
+
+
+def clip_verdicts(clips: list[dict[str, Any]]) -> dict[str, Any]:
+    """f1, precision, recall, accuracy, n and confusion over clips, from the rows of `clip_table`."""
+    verdict = [float(row["verdict"] == "flip") for row in clips]
+    scores = binary_metrics([row["target"] for row in clips], verdict, CLIP_SHARE)
+    return {name: scores[name] for name in ("f1", "precision", "recall", "accuracy", "n", "confusion")}
+
+
+def book_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
+    """One dict per book, sorted by name: book, n, n_flip, clips, accuracy, f1, precision, recall, confusion.
+
+    f1, precision and recall are None for a book with frames of one label only: there they mean nothing. Frames
+    without a book are left out.
+    """
+    rows = []
+    for book, part in predictions[predictions["book"].notna()].groupby("book", sort=True):
+        scores = binary_metrics(part["target"], part["probability"], threshold)
+        mixed = 0 < scores["n_flip"] < scores["n"]
+        rows.append(
+            {
+                "book": str(book),
+                "n": scores["n"],
+                "n_flip": scores["n_flip"],
+                "clips": int(part["clip"].nunique()),
+                "accuracy": scores["accuracy"],
+                **{name: scores[name] if mixed else None for name in ("f1", "precision", "recall")},
+                "confusion": scores["confusion"],
+            }
+        )
+    return rows
+
+
+def worst_mistakes(predictions: pd.DataFrame, threshold: float, count: int) -> pd.DataFrame:
+    """The at most `count` wrong frames whose probability is furthest from their target, worst first.
+
+    At most MISTAKES_PER_CLIP come from one clip: its frames look alike, and one bad clip would hide all others.
+    """
+    called = floats(predictions["probability"]) >= threshold
+    wrong = predictions[called != (predictions["target"].to_numpy() == 1)]
+    distance = (wrong["probability"] - wrong["target"]).abs()
+    ranked = wrong.assign(_distance=distance).sort_values(
+        ["_distance", "clip", "frame"], ascending=[False, True, True], kind="stable"
+    )
+    ranked = ranked[ranked.groupby("clip").cumcount() < MISTAKES_PER_CLIP]
+    return ranked.drop(columns="_distance").head(count)
