@@ -49,7 +49,8 @@ from pageflip.frames.parallel import available_cores
 from pageflip.frames.video import iter_video
 from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.load import Stills, load_params
+from pageflip.params.all import load_params
+from pageflip.params.scoring import Stills
 from pageflip.synthetic.video import write_video
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24

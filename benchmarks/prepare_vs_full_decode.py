@@ -28,7 +28,7 @@ from pageflip.base.settings import project_root
 from pageflip.frames.names import list_frames
 from pageflip.frames.pack import build_pack
 from pageflip.frames.parallel import available_cores
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 BAR = 3.0
 FRAMES = 480

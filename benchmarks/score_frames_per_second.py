@@ -24,7 +24,7 @@ from pageflip.frames.parallel import available_cores, decode_in_chunks
 from pageflip.inference.predictor import Predictor
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
-from pageflip.params.load import Params, load_params
+from pageflip.params.all import Params, load_params
 
 NETWORK = "cnn"
 REPETITIONS, ROUNDS = 4, 3

@@ -31,7 +31,7 @@ from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS, list_frames
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
-from pageflip.params.load import Params, load_params
+from pageflip.params.all import Params, load_params
 from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, PackRows
 

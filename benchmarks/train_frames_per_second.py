@@ -26,7 +26,8 @@ from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS
 from pageflip.frames.pack import build_pack, open_pack
 from pageflip.networks.build import build_network
-from pageflip.params.load import Train, load_params
+from pageflip.params.all import load_params
+from pageflip.params.training import Train
 from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, PackRows
 from pageflip.training.loop import train_network

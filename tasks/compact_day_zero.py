@@ -24,7 +24,8 @@ from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
 from pageflip.networks import build, cnn, efficientnet_lite, initial_weights
 from pageflip.networks.onnx_export import export_onnx
-from pageflip.params.load import Compact, DayZero, Params
+from pageflip.params.all import Params
+from pageflip.params.day_zero import Compact, DayZero
 from pageflip.training import distillation, loop
 from tasks.train import training_key
 

@@ -39,7 +39,11 @@ from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards, day_zero
 from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import export_onnx
-from pageflip.params.load import DayZero, Params, Shares, Threshold, load_params, parse
+from pageflip.params.all import Params, load_params
+from pageflip.params.day_zero import DayZero
+from pageflip.params.evaluation import Threshold
+from pageflip.params.load import parse
+from pageflip.params.sections import Shares
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage import scene

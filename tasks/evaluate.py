@@ -40,7 +40,9 @@ from pageflip.inference import cards
 from pageflip.networks.build import INITIAL
 from pageflip.networks.predict import predict_logits
 from pageflip.networks.saved import load_network, read_config
-from pageflip.params.load import Evaluate, Events, Threshold, load_params
+from pageflip.params.all import load_params
+from pageflip.params.evaluation import Evaluate, Threshold
+from pageflip.params.events import Events
 from pageflip.registry import client
 from pageflip.reports.evaluation_page import write_plots, write_report
 

@@ -53,7 +53,8 @@ from pageflip.frames.pixels import decode_image
 from pageflip.frames.video import iter_video
 from pageflip.inference import day_zero
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.load import Events, load_params
+from pageflip.params.all import load_params
+from pageflip.params.events import Events
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage.scene import plan_clips

@@ -30,7 +30,7 @@ from pageflip.local_stack import config, supervisor
 from pageflip.local_stack.airflow_client import AirflowClient, TaskState
 from pageflip.local_stack.config import Places
 from pageflip.local_stack.dag_runs import run_dag
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from pageflip.runs import run_stage
 from pageflip.runs.data_versions import track_raw
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pageflip.base.console import run_main
 from pageflip.frames.pack import build_pack
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 
 def main() -> None:

@@ -26,7 +26,8 @@ from pageflip.base.files import sha256_of, write_json
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference.predictor import Predictor
-from pageflip.params.load import Params, Promote, load_params
+from pageflip.params.all import Params, load_params
+from pageflip.params.registry import Promote
 from pageflip.registry import client, gate, journal
 from pageflip.registry.gate import Check, Judged
 

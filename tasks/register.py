@@ -26,7 +26,8 @@ from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignmen
 from pageflip.networks.onnx_export import export_onnx, quantize_onnx
 from pageflip.networks.predict import predict_rows
 from pageflip.networks.saved import load_network, read_config
-from pageflip.params.load import Register, load_params
+from pageflip.params.all import load_params
+from pageflip.params.registry import Register
 from pageflip.registry import client
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")

@@ -23,7 +23,8 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.progress import track
 from pageflip.base.storage import join
-from pageflip.params.load import Params, Stills, load_params
+from pageflip.params.all import Params, load_params
+from pageflip.params.scoring import Stills
 from pageflip.scoring import score, uploads
 from pageflip.scoring.uploads import Ledger
 

@@ -11,7 +11,7 @@ from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece, write_json
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, LEAKS_FILE, assign_parts, leak_report
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.frames.pack import INDEX_FILE, open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.networks import build, initial_weights, saved
-from pageflip.params.load import Train, load_params
+from pageflip.params.all import load_params
+from pageflip.params.training import Train
 from pageflip.registry.client import TrainingRun
 from pageflip.training import loop
 

@@ -15,7 +15,7 @@ from pageflip.base.errors import DataError
 from pageflip.base.files import folder_in_one_piece
 from pageflip.frames.pack import open_pack
 from pageflip.frames.validation import Check, check_frames
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from pageflip.base.errors import EXIT_DATA, ConfigError
 
 if TYPE_CHECKING:
     from pageflip.inference.predictor import Predictor
-    from pageflip.params.load import Stills
+    from pageflip.params.scoring import Stills
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -206,7 +206,8 @@ def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | No
 
 def _stills_plan() -> "Stills":
     from pageflip.base import settings
-    from pageflip.params.load import Stills, load_params
+    from pageflip.params.all import load_params
+    from pageflip.params.scoring import Stills
 
     try:
         root = settings.project_root()
@@ -218,7 +219,7 @@ def _stills_plan() -> "Stills":
 def _model_name(name: str | None) -> str:
     """The registered model's name: as given, or the project's register.model_name, or the default."""
     from pageflip.base import settings
-    from pageflip.params.load import load_params
+    from pageflip.params.all import load_params
 
     if name:
         return name
@@ -334,7 +335,7 @@ def benchmark_protocols(
     from pageflip.evaluation.protocol_benchmark import RESULT_FILE, TABLE_FILE
     from pageflip.evaluation.protocol_benchmark import benchmark_protocols as measure
     from pageflip.evaluation.protocol_tables import NOTES, as_table
-    from pageflip.params.load import load_params
+    from pageflip.params.all import load_params
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     settings = load_params(params)

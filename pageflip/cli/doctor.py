@@ -10,7 +10,7 @@ from pageflip import __version__
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, PageflipError
 from pageflip.base.provenance import data_version, environment, git_revision
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 LOW_DISK_GB = 5
 

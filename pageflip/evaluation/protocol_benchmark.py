@@ -33,7 +33,10 @@ from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
 from pageflip.frames.splitting import part_rows
 from pageflip.networks import build, initial_weights, predict
-from pageflip.params.load import PROTOCOLS, Augment, Fit, Params, Prepare
+from pageflip.params.all import Params
+from pageflip.params.data import Prepare
+from pageflip.params.evaluation import PROTOCOLS
+from pageflip.params.training import Augment, Fit
 from pageflip.training import loop
 
 # as in tasks/train.py

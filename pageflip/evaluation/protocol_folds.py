@@ -19,7 +19,8 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.names import LABELS
 from pageflip.frames.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
-from pageflip.params.load import PROTOCOLS, Protocols, Shares
+from pageflip.params.evaluation import PROTOCOLS, Protocols
+from pageflip.params.sections import Shares
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS
 MEANING = {

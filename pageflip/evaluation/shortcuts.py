@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional
 from pageflip.evaluation.calibration import calibrated
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.networks.predict import predict_logits
-from pageflip.params.load import Change
+from pageflip.params.evaluation import Change
 
 
 def changed(batch: Tensor, change: Change) -> Tensor:

@@ -16,7 +16,7 @@ from pageflip.base.errors import DataError
 from pageflip.events.decoder import decode_flips
 from pageflip.events.decoder_model import Durations, EventModel, Evidence, log_odds, readings, resting_levels
 from pageflip.events.metrics import Truth, event_metrics
-from pageflip.params.load import Events
+from pageflip.params.events import Events
 
 STEP_S = 1 / 30  # between the places where log-odds are read
 LEAST_LOG_SD = 0.25

@@ -14,7 +14,7 @@ from pageflip.events.flip import Flip
 from pageflip.events.reader import times_of
 from pageflip.events.stills import Picture, Still, find_rests, pick_stills
 from pageflip.frames.video import iter_full_frames
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 
 
 def video_stills(

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.events.flip import Flip
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 
 TILES = 20  # along the longer side of the picture
 SMALL_TILE = 36  # pixels of a tile in the picture that pages are compared on

@@ -25,7 +25,7 @@ from pageflip.base.errors import DataError
 from pageflip.events.temporal import ENCODER_FILE, HEAD_FILE, LUMA_PLANES, PLANE_SHAPE, PLANES
 from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
 from pageflip.networks.onnx_export import write_part
-from pageflip.params.load import TemporalTraining
+from pageflip.params.events import TemporalTraining
 
 WARM_UP_SHARE = 0.1
 GAMMA = 0.3  # of its logarithm

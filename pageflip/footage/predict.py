@@ -17,7 +17,7 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.video import iter_video
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 from pageflip.scoring.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import DataError
 from pageflip.frames.names import LABELS
-from pageflip.params.load import Shares
+from pageflip.params.sections import Shares
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from pageflip.frames.names import LABELS
-from pageflip.params.load import Validate
+from pageflip.params.data import Validate
 
 EXAMPLES = 5
 NO_LIMIT = 10**9

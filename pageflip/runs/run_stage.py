@@ -31,7 +31,8 @@ from pageflip.base.console import OUTCOME_VARIABLE, prepare_outcome, read_outcom
 from pageflip.base.errors import ConfigError, DataError, PageflipError, UnavailableError
 from pageflip.base.files import temporary_folder
 from pageflip.base.provenance import git_revision
-from pageflip.params.load import Params, parse, read_yaml
+from pageflip.params.all import Params
+from pageflip.params.load import parse, read_yaml
 from pageflip.runs import dvc_transfers
 from pageflip.runs.data_versions import find_version
 

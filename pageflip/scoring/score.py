@@ -34,7 +34,7 @@ from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 from pageflip.scoring import uploads
 from pageflip.scoring.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from pageflip.networks.layers import for_evaluation
-from pageflip.params.load import Augment
+from pageflip.params.training import Augment
 
 # the shares of the frames that are touched: many stay clean, as many real ones are
 LIGHT_SHARE, BLUR_SHARE, COARSE_SHARE, PATCH_SHARE = 0.5, 0.4, 0.25, 0.3

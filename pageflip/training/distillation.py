@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pageflip.networks.layers import for_evaluation, last_features
-from pageflip.params.load import Imitation
+from pageflip.params.day_zero import Imitation
 from pageflip.training.augmentation import for_training
 
 BATCH = 64

@@ -30,7 +30,7 @@ from pageflip.base.errors import ConfigError
 from pageflip.networks.build import INITIAL, build_network
 from pageflip.networks.initial_weights import load_initial
 from pageflip.networks.layers import for_evaluation
-from pageflip.params.load import Augment, Fit
+from pageflip.params.training import Augment, Fit
 from pageflip.training.augmentation import for_training
 from pageflip.training.batches import EpochShuffle, Part, make_loader, stays_on_device
 

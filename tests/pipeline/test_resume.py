@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from pageflip.params.load import Params
+from pageflip.params.all import Params
 from pageflip.training.loop import train_network
 from pipeline.conftest import call, environment, tiny_params, write_params
 

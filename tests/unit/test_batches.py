@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from pageflip.training import batches, loop
 from pageflip.training.batches import CopiedAhead, DeviceRows, EpochShuffle, make_loader, stays_on_device
 from pageflip.training.loop import train_network

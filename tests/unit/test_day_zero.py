@@ -18,7 +18,8 @@ from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
 from pageflip.inference import cards, day_zero
 from pageflip.networks import build, cnn, predict
-from pageflip.params.load import Params, Shares, load_params
+from pageflip.params.all import Params, load_params
+from pageflip.params.sections import Shares
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from tasks import compact_day_zero
 from tasks import day_zero as task

@@ -6,7 +6,8 @@ import torch
 
 from pageflip.networks.build import build_network
 from pageflip.networks.predict import predict_logits
-from pageflip.params.load import Imitation, load_params
+from pageflip.params.all import load_params
+from pageflip.params.day_zero import Imitation
 from pageflip.training.distillation import imitate, listen
 
 

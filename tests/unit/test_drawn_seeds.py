@@ -5,7 +5,8 @@ import json
 from benchmarks import leafing
 from pageflip.events import decoder_model
 from pageflip.inference import cards
-from pageflip.params.load import DayZero, load_params
+from pageflip.params.all import load_params
+from pageflip.params.day_zero import DayZero
 from pageflip.synthetic.ranges import load_synthesize
 from pageflip.synthetic.samples import UPLOADS_SEED
 from pageflip.synthetic.stage.scene import derive_seed, plan_clips

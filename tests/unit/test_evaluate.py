@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
-from pageflip.params.load import Threshold, load_params
+from pageflip.params.all import load_params
+from pageflip.params.evaluation import Threshold
 from tasks.evaluate import check_split_of_frames, choose, count_parts, gather_facts, judge, licences, predict_parts
 
 

@@ -10,7 +10,7 @@ from pageflip.events.decoder import decode_flips
 from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
 from pageflip.events.decoder_model import load_event_model
 from pageflip.events.metrics import Truth
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.model_copy(
     update={"folds": 2, "evidence_per_s": (12.0,)}

@@ -11,7 +11,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.events.temporal import load_temporal
 from pageflip.frames.names import list_frames
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from pageflip.synthetic.ranges import Ranges
 from tasks import learn_events as task
 

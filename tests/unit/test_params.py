@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pageflip.base.errors import ConfigError
-from pageflip.params.load import FitChanges, load_params
+from pageflip.params.all import load_params
+from pageflip.params.training import FitChanges
 
 
 @pytest.fixture

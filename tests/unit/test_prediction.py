@@ -10,7 +10,7 @@ from PIL import Image
 from pageflip.base.errors import ConfigError
 from pageflip.footage.predict import find_events, list_inputs, predict_files, sequence_facts
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 
 
 @pytest.fixture(scope="module")

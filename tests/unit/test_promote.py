@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.params.load import Override, load_params
+from pageflip.params.all import load_params
+from pageflip.params.registry import Override
 from pageflip.registry import client, journal
 from tasks.promote import approved, candidate_version, decide, promote, verify
 

@@ -18,7 +18,7 @@ from pageflip.evaluation.protocol_benchmark import _Progress, benchmark_protocol
 from pageflip.evaluation.protocol_tables import score
 from pageflip.evaluation.temporal_refinement import in_sequence
 from pageflip.frames.pack import open_pack
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 
 @pytest.fixture(scope="module")

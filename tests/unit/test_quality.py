@@ -7,7 +7,7 @@ import pytest
 
 from pageflip.base.errors import DataError
 from pageflip.frames.validation import check_frames
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from tasks import validate
 
 BOTH_LABELS = "both labels are present"

@@ -8,7 +8,8 @@ import torch
 from pageflip.base.files import sha256_of
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
-from pageflip.params.load import Int8, load_params
+from pageflip.params.all import load_params
+from pageflip.params.registry import Int8
 from pageflip.registry import client
 from tasks.register import band_of, export_files
 

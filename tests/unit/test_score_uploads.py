@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pageflip.base.errors import ConfigError, UnavailableError
-from pageflip.params.load import Params, load_params
+from pageflip.params.all import Params, load_params
 from tasks import score_uploads
 from uploads_factory import BRIGHT, DARK, picture, snapshot, video
 

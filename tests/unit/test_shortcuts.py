@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pageflip.evaluation.shortcuts import changed, run_shortcut_test
-from pageflip.params.load import Change, load_params
+from pageflip.params.all import load_params
+from pageflip.params.evaluation import Change
 
 
 class Brightness(torch.nn.Module):

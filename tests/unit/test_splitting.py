@@ -15,7 +15,7 @@ from pageflip.frames import splitting
 from pageflip.frames.names import frame_path
 from pageflip.frames.pack import build_pack
 from pageflip.frames.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
-from pageflip.params.load import Shares
+from pageflip.params.sections import Shares
 from tasks import split as split_stage
 from tasks.split import refuse_leak
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pageflip.params.load import Promote
+from pageflip.params.registry import Promote
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

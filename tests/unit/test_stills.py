@@ -8,7 +8,7 @@ from PIL import Image
 
 from pageflip.events.flip import Flip
 from pageflip.events.stills import Picture, Rest, agreeing_share, agreement, find_rests, judge, measure, pick_stills
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 
 FPS, WIDE, TALL = 30, 180, 320
 

@@ -21,7 +21,7 @@ from pageflip.evaluation.stitching import (
     stitch_streams,
 )
 from pageflip.events.reader import SEQUENCE_FPS
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 
 
 def make_clips(rests=4, flips=4, frames=30, book="a", part="test", sure=0.999):

@@ -29,7 +29,7 @@ from pageflip.events.temporal import (
 )
 from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
 from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from pageflip.synthetic.video import write_video
 
 PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.temporal

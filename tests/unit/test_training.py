@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from pageflip.base.errors import ConfigError
 from pageflip.networks.build import build_network
-from pageflip.params.load import load_params
+from pageflip.params.all import load_params
 from pageflip.training.batches import EpochShuffle
 from pageflip.training.loop import train_network
 

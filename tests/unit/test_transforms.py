@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pageflip.networks.layers import for_evaluation
-from pageflip.params.load import Augment
+from pageflip.params.training import Augment
 from pageflip.training.augmentation import for_training
 
 OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}

@@ -9,7 +9,7 @@ import pytest
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation.videos import RESULT_FILE, evaluate_videos, list_videos, write_videos_report
 from pageflip.inference.predictor import Predictor
-from pageflip.params.load import Stills
+from pageflip.params.scoring import Stills
 from report_factory import HOSTILE, Page
 from uploads_factory import frame
 

@@ -1,0 +1,46 @@
+"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
+
+An unknown or missing key and a value out of range are errors that name the key, the value and the file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pageflip.params.data import Prepare, Split, Validate
+from pageflip.params.day_zero import DayZero
+from pageflip.params.evaluation import Evaluate, Protocols
+from pageflip.params.events import Events
+from pageflip.params.load import parse, read_yaml
+from pageflip.params.registry import Promote, Register
+from pageflip.params.scoring import ScoreUploads, Stills
+from pageflip.params.sections import Section
+from pageflip.params.training import Train
+
+
+class Params(Section):
+    """The whole of `params.yaml`; one field per stage or job."""
+
+    synthesize: dict[str, Any]  # checked by pageflip.synthetic.ranges when something is drawn
+    prepare: Prepare
+    validate_: Annotated[Validate, Field(alias="validate")]
+    split: Split
+    train: Train
+    evaluate: Evaluate
+    register_: Annotated[Register, Field(alias="register")]
+    promote: Promote
+    score_uploads: ScoreUploads
+    protocols: Protocols
+    day_zero: DayZero
+    events: Events
+    stills: Stills
+
+
+def load_params(path: Path) -> Params:
+    """Read and check a params file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or has an unknown, missing or impossible value.
+    """
+    return parse(Params, read_yaml(path), path, "the keys and their ranges stand in pageflip/params/load.py.")
