@@ -43,7 +43,7 @@ from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Evaluate, Threshold
 from pageflip.params.events import Events
-from pageflip.registry import client
+from pageflip.registry import tracking
 from pageflip.reports.evaluation_page import write_plots, write_report
 
 FRAME_KEY = ["label", "video", "frame"]
@@ -133,7 +133,7 @@ def evaluate(
             },
         )
         numbers = flat_numbers({name: value for name, value in metrics.items() if name != "val"})
-        client.log_evaluation(weights_sha256=config["weights_sha256"], metrics=numbers, folder=folder)
+        tracking.log_evaluation(weights_sha256=config["weights_sha256"], metrics=numbers, folder=folder)
     print_summary(metrics, out)
 
 

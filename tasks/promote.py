@@ -28,7 +28,8 @@ from pageflip.frames.splitting import part_rows, read_assignment
 from pageflip.inference.predictor import Predictor
 from pageflip.params.all import Params, load_params
 from pageflip.params.registry import Promote
-from pageflip.registry import client, gate, journal
+from pageflip.registry import aliases as registry_aliases
+from pageflip.registry import client, gate, journal, loading, promotion, versions
 from pageflip.registry.gate import Check, Judged
 
 TIMED_FRAMES = 25
@@ -65,15 +66,15 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
         UnavailableError: another process moved the alias meanwhile.
     """
     candidate = candidate_version(name, package)
-    client.settle_moves(name)
+    registry_aliases.settle_moves(name)
     decision = made_before(name, candidate)
     if decision is None:
-        alone = Predictor.load(package / client.MODEL_FILE, threads=1)
+        alone = Predictor.load(package / versions.MODEL_FILE, threads=1)
         latency_ms = alone.latency_ms(frames[part_rows(assignment, "test")[0][:TIMED_FRAMES]])
         decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
         decision = approved(decision, params.promote.approval, settings.approved_by())
         if decision["promoted"]:
-            client.promote_version(
+            promotion.promote_version(
                 name,
                 candidate,
                 why=decision["reason"],
@@ -81,8 +82,8 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
                 figures={key: decision[key] for key in FIGURES},
                 expected=(decision["champion"],),
             )
-    client.mark_version(name, candidate)
-    after = {"aliases": client.aliases(name, candidate), "champion_after": champion_number(name)}
+    versions.mark_version(name, candidate)
+    after = {"aliases": versions.aliases(name, candidate), "champion_after": champion_number(name)}
     return decision | {"version": candidate} | after
 
 
@@ -92,7 +93,7 @@ def candidate_version(name: str, package: Path) -> str:
     Raises:
         UnavailableError: MLflow does not hold it.
     """
-    version = client.find_version(name, sha256_of(package / client.MODEL_FILE))
+    version = versions.find_version(name, sha256_of(package / versions.MODEL_FILE))
     if version is None:
         raise UnavailableError(
             f"MLflow has no version of {name} with the ONNX file in {package}",
@@ -103,7 +104,7 @@ def candidate_version(name: str, package: Path) -> str:
 
 def made_before(name: str, candidate: str) -> dict[str, Any] | None:
     """The decision of an attempt of this same Airflow run that promoted the candidate and then was cut short."""
-    aliases, moves = client.alias_history(name)
+    aliases, moves = registry_aliases.alias_history(name)
     made = [move for move in moves if move.alias == client.CHAMPION and move.outcome == journal.MOVED]
     run = journal.own_run()
     if not made or run is None or (made[-1].run, made[-1].after) != (run, candidate):
@@ -145,7 +146,7 @@ def decide(
         already = {"promoted": False, "overridden": False, "reason": f"{facts}, and is the champion already"}
         return decision | {"champion_f1": f1, "checks": []} | already
     checks = gate.check_floors(f1, books, latency_ms, params, protocol)
-    moves = client.alias_history(name)[1]
+    moves = registry_aliases.alias_history(name)[1]
     checks.append(gate.check_history(candidate, journal.rollback_from(moves, candidate)))
     figures, check = compare_with(name, champion, frames[rows], test, ours, params, forced=override is not None)
     return decision | figures | gate.conclude(facts, [*checks, check], override=override)
@@ -207,7 +208,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
         ConfigError: it takes frames of another size.
         DataError: its file is lost or is not the one that was registered.
     """
-    predictor = client.load_predictor(version, name)
+    predictor = loading.load_predictor(version, name)
     if frames.shape[1:3] != (predictor.height, predictor.width):
         raise ConfigError(
             f"version {version} takes frames of {predictor.width}x{predictor.height}, the pack's are "
@@ -220,7 +221,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
 
 def champion_number(name: str) -> str | None:
     """The version that the alias `champion` points to now; None when it points to none."""
-    champion = client.get_version(name, client.CHAMPION)
+    champion = versions.get_version(name, client.CHAMPION)
     return None if champion is None else str(champion.version)
 
 
@@ -236,7 +237,7 @@ def verify(name: str, out: Path) -> None:
             f"the decision left version {decision['champion_after']} as champion, now it is {now}", "run promote again."
         )
     if "version" in decision:
-        client.mark_version(name, decision["version"])
+        versions.mark_version(name, decision["version"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pageflip.networks.predict import predict_rows
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.registry import Register
-from pageflip.registry import client
+from pageflip.registry import client, registration, versions
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
@@ -86,7 +86,7 @@ def export(
     config = read_config(args.models / model)
     metrics = json.loads((args.reports / model / "metrics.json").read_text(encoding="utf-8"))
     network = load_network(args.models / model)
-    path = folder / client.MODEL_FILE
+    path = folder / versions.MODEL_FILE
     temperature, review = metrics["calibration"]["temperature"], metrics["review"]
     facts = {"threshold": metrics["threshold"], "network": model, "weights_sha256": config["weights_sha256"]}
     facts |= {"temperature": temperature, "review_band": band_of(review)}
@@ -110,7 +110,7 @@ def export(
         "review": review,
         "files": files,
     }
-    write_json(folder / client.CARD_FILE, card)
+    write_json(folder / versions.CARD_FILE, card)
     return card, latency_ms
 
 
@@ -153,7 +153,7 @@ def register(folder: Path, card: dict, name: str, split: str, latency_ms: Mappin
     tags |= {"git_revision": git_revision(), "data_version": card["data_version"], "split": split}
     tags |= {f"latency_ms.{file}": f"{value:.2f}" for file, value in latency_ms.items()}
     tags |= {name: f"{card[name]}" for name in ("network", "protocol", "threshold", "temperature")}
-    return client.register_version(
+    return registration.register_version(
         name,
         folder,
         weights_sha256=card["weights_sha256"],
@@ -178,12 +178,12 @@ def verify(out: Path, name: str) -> None:
     Raises:
         UnavailableError: it does not.
     """
-    digest = sha256_of(out / client.MODEL_FILE)
-    candidate = client.get_version(name, client.CANDIDATE)
-    if candidate is None or candidate.tags.get(client.ARTIFACT) != digest:
+    digest = sha256_of(out / versions.MODEL_FILE)
+    candidate = versions.get_version(name, client.CANDIDATE)
+    if candidate is None or candidate.tags.get(versions.ARTIFACT) != digest:
         raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
-    int8 = sha256_of(out / client.INT8_FILE) if (out / client.INT8_FILE).exists() else None
-    if candidate.tags.get(client.INT8_ARTIFACT) != int8:
+    int8 = sha256_of(out / versions.INT8_FILE) if (out / versions.INT8_FILE).exists() else None
+    if candidate.tags.get(versions.INT8_ARTIFACT) != int8:
         raise UnavailableError(f"the candidate of {name} has not the int8 file {int8}", "run register again.")
     client.mark_run(candidate.run_id)
 

@@ -38,7 +38,8 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
     url = join(store, run, "score", "plan.json")
     if storage.exists(url):
         return _read(url, "")
-    from pageflip.registry.client import CHAMPION, load_predictor
+    from pageflip.registry.client import CHAMPION
+    from pageflip.registry.loading import load_predictor
 
     uploads_url, results_url = _addresses()
     model = params.register_.model_name
@@ -91,7 +92,7 @@ def _sort_out(
 
 def score_shard(run: str, index: int, store: str, stills: Stills | None = None) -> list[dict[str, Any]]:
     """Score the uploads of one shard of the plan and write what became of each; None takes the default of `stills`."""
-    from pageflip.registry.client import load_predictor
+    from pageflip.registry.loading import load_predictor
 
     folder = join(store, run, "score")
     plan = _read(join(folder, "plan.json"), f"python -m tasks.score_uploads plan --run {run}")

@@ -18,7 +18,7 @@ from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignmen
 from pageflip.networks import build, initial_weights, saved
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
-from pageflip.registry.client import TrainingRun
+from pageflip.registry.tracking import TrainingRun
 from pageflip.training import loop
 
 

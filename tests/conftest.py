@@ -139,11 +139,11 @@ def registered_database(
     _copy_database(empty_database, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as monkeypatch:
         _live_in(folder, monkeypatch)
-        from pageflip.registry import client
+        from pageflip.registry import registration
 
         for number, facts in enumerate(REGISTERED, start=1):
             package = write_package(folder / f"package-{number}", **facts)
-            client.register_version(
+            registration.register_version(
                 "pageflip", package, weights_sha256=f"{number:064x}", tags={}, pip_requirements=["numpy"]
             )
     return folder / "mlflow.db"

@@ -160,7 +160,7 @@ def predict(
 ) -> None:
     """Say for each picture, or each frame of a video, whether a page is in the air."""
     from pageflip.footage.predict import list_inputs, predict_files
-    from pageflip.registry.client import load_predictor
+    from pageflip.registry.loading import load_predictor
 
     files = [] if events or stills else list_inputs(paths)
     predictor = load_predictor(model, _model_name(name))
@@ -257,7 +257,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled frames, at the threshold that was chosen when it was trained."""
     from pageflip.evaluation.folder import evaluate_folder
-    from pageflip.registry.client import load_predictor
+    from pageflip.registry.loading import load_predictor
 
     result = evaluate_folder(data, load_predictor(model, _model_name(name)), books=books)
     if output is Format.JSON:
@@ -283,7 +283,7 @@ def evaluate_videos(
     """Measure how well a model finds the flips of labelled videos; a page shows true and found ones on timelines."""
     from pageflip.evaluation.videos import REPORT_FILE, list_videos, write_videos_report
     from pageflip.evaluation.videos import evaluate_videos as measure
-    from pageflip.registry.client import load_predictor
+    from pageflip.registry.loading import load_predictor
 
     list_videos(folder)  # refuses before a model is fetched
     plan = _stills_plan() if pages else None
@@ -403,7 +403,7 @@ def rollback(
     name: Annotated[str | None, typer.Option(help=NAME_HELP)] = None,
 ) -> None:
     """Move the alias champion back to the version before; no retraining promotes the one that it leaves again."""
-    from pageflip.registry.client import roll_back
+    from pageflip.registry.promotion import roll_back
 
     model = _model_name(name)
     move = roll_back(model, to=to, reason=reason)

@@ -108,10 +108,10 @@ def _day_zero() -> Finding:
 
 
 def _mlflow() -> Finding:
-    from pageflip.registry import client
+    from pageflip.registry import client, versions
 
     name = load_params(settings.project_root() / "params.yaml").register_.model_name
-    version = client.get_version(name, client.CHAMPION)
+    version = versions.get_version(name, client.CHAMPION)
     place = settings.shown(settings.tracking_uri())
     if version is None:
         return Finding("MLflow", f"{place}: {name} has no champion yet, day-zero stands in; `make run` makes one")

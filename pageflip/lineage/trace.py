@@ -14,7 +14,8 @@ from rich.tree import Tree
 
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, PageflipError
-from pageflip.registry import client, journal
+from pageflip.registry import aliases as registry_aliases
+from pageflip.registry import client, journal, versions
 
 SHOWN = 12  # characters of a hash in the tree; JSON has them whole
 UPLOADS = 5
@@ -34,7 +35,7 @@ def trace_version(name: str, version: str, *, uploads: int = UPLOADS) -> dict[st
         ConfigError: there is no such version.
         UnavailableError: MLflow did not answer.
     """
-    found = client.get_version(name, version)
+    found = versions.get_version(name, version)
     if found is None:
         raise ConfigError(f"the model {name} has no version {version!r}", "see `make up` and the page of the registry.")
     tags, number = found.tags, str(found.version)
@@ -54,11 +55,11 @@ def trace_version(name: str, version: str, *, uploads: int = UPLOADS) -> dict[st
             "registered": journal.iso_time(found.creation_timestamp / 1000),
             "network": tags.get("network"),
             "threshold": tags.get("threshold"),
-            "weights_sha256": tags.get(client.WEIGHTS),
-            "artifact_sha256": tags.get(client.ARTIFACT),
+            "weights_sha256": tags.get(versions.WEIGHTS),
+            "artifact_sha256": tags.get(versions.ARTIFACT),
             "metrics": {key.removeprefix("metric."): tags[key] for key in sorted(tags) if key.startswith("metric.")},
         },
-        "aliases": client.aliases(name, number),
+        "aliases": versions.aliases(name, number),
         "alias_history": _reached(lambda: _alias_history(name, number)),
         "scored_uploads": _reached(lambda: _scored_uploads(name, number, uploads)),
     }
@@ -93,9 +94,9 @@ def _run(run_id: str) -> dict[str, Any]:
 
 def _lock(run_id: str) -> dict[str, Any]:
     """Stages (stage -> output -> hash) and params (stage -> key -> value) of the dvc.lock that a run holds."""
-    text = client.read_run_text(run_id, client.LOCK)
+    text = client.read_run_text(run_id, versions.LOCK)
     if text is None:
-        return {"unavailable": f"the MLflow run {run_id} holds no {client.LOCK}"}
+        return {"unavailable": f"the MLflow run {run_id} holds no {versions.LOCK}"}
     stages = yaml.safe_load(text).get("stages", {})
     return {
         "stages": {
@@ -119,7 +120,7 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _alias_history(name: str, number: str) -> dict[str, Any]:
     """The moves to and from a version, oldest first, and what the journal cannot account for."""
-    aliases, moves = client.alias_history(name)
+    aliases, moves = registry_aliases.alias_history(name)
     ours = [move.as_facts() for move in moves if number in (move.before, move.after)]
     return {"now": aliases, "moves": ours, "notes": journal.notes_on(aliases, moves)}
 

@@ -10,14 +10,14 @@ import pytest
 
 from pageflip.cli import app
 from pageflip.frames.names import frame_path
-from pageflip.registry import client
+from pageflip.registry import promotion
 from pageflip.synthetic.video import write_video
 from uploads_factory import picture
 
 
 @pytest.fixture
 def champion(models_home):
-    client.promote_version("pageflip", "1", why="test")
+    promotion.promote_version("pageflip", "1", why="test")
 
 
 @pytest.fixture

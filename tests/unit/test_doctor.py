@@ -8,7 +8,7 @@ import torch
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli import doctor
 from pageflip.inference import cards, day_zero
-from pageflip.registry import client
+from pageflip.registry import promotion
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_without_a_champion_it_says_what_stands_in(project):
     finding = doctor._mlflow()
     assert finding.ok is None
     assert "no champion yet, day-zero stands in" in finding.value
-    client.promote_version("pageflip", "2", why="test")
+    promotion.promote_version("pageflip", "2", why="test")
     finding = doctor._mlflow()
     assert (finding.ok, "champion of pageflip is version 2" in finding.value) == (True, True)
 

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.registry import client, journal
-from pageflip.registry.client import promote_version, roll_back
+from pageflip.registry import aliases as registry_aliases
+from pageflip.registry import client, journal, versions
 from pageflip.registry.journal import Move
+from pageflip.registry.promotion import promote_version, roll_back
 
 NAME = "pageflip"
 LONG_AGO = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -16,7 +17,7 @@ AHEAD = datetime.timedelta(hours=1)
 
 
 def champion_moves():
-    return [move for move in client.alias_history(NAME)[1] if move.alias == "champion"]
+    return [move for move in registry_aliases.alias_history(NAME)[1] if move.alias == "champion"]
 
 
 def told():
@@ -25,12 +26,12 @@ def told():
 
 
 def pointers():
-    aliases = client.alias_history(NAME)[0]
+    aliases = registry_aliases.alias_history(NAME)[0]
     return aliases.get("champion"), aliases.get("previous")
 
 
 def notes():
-    return journal.notes_on(*client.alias_history(NAME))
+    return journal.notes_on(*registry_aliases.alias_history(NAME))
 
 
 def cut_short(before, after, *, at=LONG_AGO, run=None):
@@ -50,7 +51,7 @@ def test_every_move_is_journalled_with_where_from_where_to_and_why(models_home):
 
 
 def test_the_candidates_are_journalled_too(models_home):
-    moves = [move for move in client.alias_history(NAME)[1] if move.alias == "candidate"]
+    moves = [move for move in registry_aliases.alias_history(NAME)[1] if move.alias == "candidate"]
     assert [(move.before, move.after) for move in moves] == [(None, "1"), ("1", "2"), ("2", "3")]
     assert {move.kind for move in moves} == {"registration"}
 
@@ -68,7 +69,7 @@ def test_a_version_that_is_not_there_leaves_no_record(models_home):
 
 
 def test_a_model_that_is_not_there_has_no_history(mlflow_home):
-    assert client.alias_history("nobody") == ({}, [])
+    assert registry_aliases.alias_history("nobody") == ({}, [])
 
 
 @pytest.mark.parametrize("reason", ["long " * 3000, "\u00e9" * 6000, "\U0001f4d6" * 6000, "\x00\ud800"])
@@ -98,7 +99,7 @@ def test_a_move_cut_short_after_the_alias_moved_is_settled_as_moved(models_home)
     cut_short(None, "1")
     client.client().set_registered_model_alias(NAME, "champion", "1")
     assert notes() == ["the move of champion to version 1 was begun and not ended; the alias has moved"]
-    client.settle_moves(NAME)
+    registry_aliases.settle_moves(NAME)
     assert told() == [(None, "1", "promotion", "moved")]
     assert notes() == []
 
@@ -111,7 +112,7 @@ def test_the_alias_previous_that_had_gone_ahead_is_put_back(models_home, first, 
     cut_short("1", "3", at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5))
     client.client().set_registered_model_alias(NAME, "previous", "1")
     assert pointers() == ("1", "1")
-    client.settle_moves(NAME)
+    registry_aliases.settle_moves(NAME)
     assert pointers() == ("1", left)
 
 
@@ -121,7 +122,7 @@ def test_a_move_under_way_holds_off_others_and_says_so(models_home, monkeypatch)
     with pytest.raises(UnavailableError, match="champion is being moved to version 2 \\(promotion, begun"):
         promote_version(NAME, "1", why="test")
     assert pointers() == (None, None)
-    client.move_alias(NAME, "candidate", "1", kind="registration", reason="another alias is free to move")
+    registry_aliases.move_alias(NAME, "candidate", "1", kind="registration", reason="another alias is free to move")
 
 
 def test_an_earlier_attempt_of_the_same_airflow_run_is_not_waited_for(models_home, monkeypatch):
@@ -257,10 +258,10 @@ def test_a_rollback_without_champion_or_previous_or_reason_is_refused(models_hom
 
 
 def test_a_rollback_to_a_file_that_is_not_the_registered_one_is_refused(two_champions):
-    client.client().set_model_version_tag(NAME, "1", client.ARTIFACT, "00" * 32)
+    client.client().set_model_version_tag(NAME, "1", versions.ARTIFACT, "00" * 32)
     with pytest.raises(DataError, match="registered was 0000"):
         roll_back(NAME, reason="test")
-    client.client().delete_model_version_tag(NAME, "1", client.ARTIFACT)
+    client.client().delete_model_version_tag(NAME, "1", versions.ARTIFACT)
     with pytest.raises(ConfigError, match="the digest of its file is unknown"):
         roll_back(NAME, reason="test")
     assert pointers() == ("2", "1")

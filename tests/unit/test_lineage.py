@@ -9,7 +9,8 @@ from PIL import Image
 
 from pageflip.base.errors import ConfigError
 from pageflip.lineage.trace import trace_version
-from pageflip.registry import client, journal
+from pageflip.registry import client, journal, loading, registration, tracking, versions
+from pageflip.registry import promotion as registry_promotion
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
 
@@ -60,20 +61,20 @@ def history(empty_database, write_package, tmp_path_factory):
             make_version(patch, number, write_package(home / f"package-{number}", middle=middle))
         for key in ("DAG", "RUN", "TASK", "URL"):
             patch.delenv(f"PAGEFLIP_ORCHESTRATOR_{key}")
-        client.roll_back(NAME, reason="false alarms on glossy paper")
+        registry_promotion.roll_back(NAME, reason="false alarms on glossy paper")
     return home / "mlflow.db"
 
 
 def make_version(patch, number, package):
     airflow(patch, f"run {number}", "train.cnn")
     weights = f"{number:0>64}"
-    run = client.TrainingRun(key=number, name="train cnn", params={"seed": 7, "fit": {"epochs": 3}}, tags={})
+    run = tracking.TrainingRun(key=number, name="train cnn", params={"seed": 7, "fit": {"epochs": 3}}, tags={})
     run.finish(weights_sha256=weights, folder=package)
     airflow(patch, f"run {number}", "register")
     arguments = {"weights_sha256": weights, "tags": TAGS, "lock": LOCK, "pip_requirements": ["numpy"]}
-    assert client.register_version(NAME, package, **arguments) == number
+    assert registration.register_version(NAME, package, **arguments) == number
     airflow(patch, f"run {number}", "promote")
-    client.promote_version(NAME, number, why=f"the figures of {number}", figures={"candidate_f1": 0.875})
+    registry_promotion.promote_version(NAME, number, why=f"the figures of {number}", figures={"candidate_f1": 0.875})
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def score(home, version, **greys):
     drop.mkdir(exist_ok=True)
     for name, grey in greys.items():
         Image.fromarray(np.full((96, 54, 3), grey, np.uint8)).save(drop / f"{name}.png")
-    results, predictor = str(home / "results"), client.load_predictor(version)
+    results, predictor = str(home / "results"), loading.load_predictor(version)
     ledger = uploads.Ledger(results)
     for found in uploads.find_uploads(str(drop)):
         keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
@@ -112,7 +113,7 @@ def test_a_version_is_traced_from_code_and_data_to_its_aliases_and_uploads(trace
     assert facts["params"] == {"fit.epochs": "3", "seed": "7"}
     assert facts["stage_params"]["split"] == {"split.unit": "clip", "split.shares.train": 0.6}
     assert facts["stages"]["prepare"] == {"data/frames": "0123456789abcdef0123456789abcdef.dir"}
-    assert facts["mlflow_run"]["id"] == client.get_version(NAME, "2").run_id
+    assert facts["mlflow_run"]["id"] == versions.get_version(NAME, "2").run_id
     assert facts["airflow"]["runs"] == {"register": "run 2", "train.cnn": "run 2"}
     assert facts["airflow"]["url"] == "http://airflow/run 2/register"
     assert facts["version"]["metrics"] == {"f1": "0.875"}

@@ -10,7 +10,7 @@ import pytest
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.params.all import load_params
 from pageflip.params.registry import Override
-from pageflip.registry import client, journal
+from pageflip.registry import aliases, client, journal, promotion, versions
 from tasks.promote import approved, candidate_version, decide, promote, verify
 
 GOOD, CALLS_ALL_FLIPS, TWIN_OF_GOOD = "1", "2", "3"  # see REGISTERED in conftest.py
@@ -70,7 +70,7 @@ def staged(models_home, registered_database, frames, assignment, params):
 
 
 def champion_moves():
-    return [move for move in client.alias_history(NAME)[1] if move.alias == "champion"]
+    return [move for move in aliases.alias_history(NAME)[1] if move.alias == "champion"]
 
 
 def failed(decision):
@@ -87,7 +87,7 @@ def test_the_first_candidate_above_the_floors_becomes_champion(judged):
 
 
 def test_a_better_candidate_takes_the_champions_place(judged):
-    client.promote_version(NAME, CALLS_ALL_FLIPS, why="test")
+    promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="test")
     decision = judged(GOOD)
     assert decision["promoted"] is True
     assert decision["champion"] == CALLS_ALL_FLIPS
@@ -98,7 +98,7 @@ def test_a_better_candidate_takes_the_champions_place(judged):
 
 
 def test_a_worse_candidate_leaves_the_champion(judged):
-    client.promote_version(NAME, GOOD, why="test")
+    promotion.promote_version(NAME, GOOD, why="test")
     decision = judged(CALLS_ALL_FLIPS)
     assert decision["promoted"] is False
     assert (decision["champion"], decision["champion_f1"]) == (GOOD, 1.0)
@@ -107,14 +107,14 @@ def test_a_worse_candidate_leaves_the_champion(judged):
 
 
 def test_a_candidate_that_is_just_as_good_takes_the_place_of_an_older_champion(judged):
-    client.promote_version(NAME, GOOD, why="test")
+    promotion.promote_version(NAME, GOOD, why="test")
     decision = judged(TWIN_OF_GOOD)
     assert decision["promoted"] is True
     assert decision["paired"]["probability_not_worse"] == 1.0
 
 
 def test_the_margin_is_what_a_candidate_may_lose(judged):
-    client.promote_version(NAME, GOOD, why="test")
+    promotion.promote_version(NAME, GOOD, why="test")
     assert judged(CALLS_ALL_FLIPS, f1_margin=0.2)["promoted"] is False
     assert judged(CALLS_ALL_FLIPS, f1_margin=1.0)["promoted"] is True
 
@@ -148,7 +148,7 @@ def test_a_limit_of_zero_is_off(judged):
 
 
 def test_the_champion_is_not_promoted_again(judged):
-    client.promote_version(NAME, GOOD, why="test")
+    promotion.promote_version(NAME, GOOD, why="test")
     decision = judged(GOOD)
     assert decision["promoted"] is False
     assert (decision["champion"], decision["champion_f1"]) == (GOOD, 1.0)
@@ -198,8 +198,8 @@ def test_an_override_of_a_version_that_passes_is_a_promotion_like_any_other(stag
 
 
 def test_only_an_override_gets_past_a_champion_that_cannot_be_judged(staged, models_home):
-    client.promote_version(NAME, CALLS_ALL_FLIPS, why="test")
-    client.client().set_model_version_tag(NAME, CALLS_ALL_FLIPS, client.ARTIFACT, "00" * 32)
+    promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="test")
+    client.client().set_model_version_tag(NAME, CALLS_ALL_FLIPS, versions.ARTIFACT, "00" * 32)
     with pytest.raises(DataError, match="registered was 0000"):
         staged(GOOD)
     decision = staged(GOOD, override=Override(version=1, reason="the champion's file was lost"))
@@ -210,7 +210,7 @@ def test_only_an_override_gets_past_a_champion_that_cannot_be_judged(staged, mod
 def test_a_retraining_does_not_undo_a_rollback(staged):
     assert staged(GOOD)["promoted"]
     assert staged(TWIN_OF_GOOD)["promoted"]
-    client.roll_back(NAME, reason="it misses thin paper")
+    promotion.roll_back(NAME, reason="it misses thin paper")
     decision = staged(TWIN_OF_GOOD)
     assert (decision["promoted"], decision["champion_after"]) == (False, GOOD)
     assert failed(decision) == ["history"]
@@ -267,11 +267,11 @@ def test_the_champions_airflow_task_is_noted_on_its_mlflow_run(staged, monkeypat
     airflow(monkeypatch, "r1")
     out = tmp_path / "promotion.json"
     out.write_text(json.dumps(staged(GOOD)), encoding="utf-8")
-    tags = client.get_run(client.get_version(NAME, GOOD).run_id).data.tags
+    tags = client.get_run(versions.get_version(NAME, GOOD).run_id).data.tags
     assert (tags["airflow.promote"], tags["airflow.url"]) == ("r1", "http://airflow/r1")
     airflow(monkeypatch, "r2")  # which restores the stage
     verify(NAME, out)
-    assert client.get_run(client.get_version(NAME, GOOD).run_id).data.tags["airflow.promote"] == "r2"
+    assert client.get_run(versions.get_version(NAME, GOOD).run_id).data.tags["airflow.promote"] == "r2"
 
 
 def test_a_champion_that_changed_after_the_comparison_is_not_replaced(staged, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_champion_that_changed_after_the_comparison_is_not_replaced(staged, mo
 
     def slow(*arguments):
         decision = real(*arguments)
-        client.promote_version(NAME, CALLS_ALL_FLIPS, why="somebody else was faster")
+        promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="somebody else was faster")
         return decision
 
     monkeypatch.setattr("tasks.promote.decide", slow)
@@ -287,7 +287,7 @@ def test_a_champion_that_changed_after_the_comparison_is_not_replaced(staged, mo
         UnavailableError, match="champion pointed to none when this was decided, and points to version 2"
     ):
         staged(GOOD)
-    assert client.alias_history(NAME)[0]["champion"] == CALLS_ALL_FLIPS
+    assert aliases.alias_history(NAME)[0]["champion"] == CALLS_ALL_FLIPS
 
 
 def test_the_candidate_is_found_by_its_file(models_home, registered_database, write_package, tmp_path):
@@ -302,8 +302,8 @@ def test_verify_holds_the_decision_against_the_champion_there_is_now(models_home
     out.write_text(f'{{"champion_after": "{GOOD}"}}', encoding="utf-8")
     with pytest.raises(UnavailableError, match=f"left version {GOOD} as champion, now it is None"):
         verify(NAME, out)
-    client.promote_version(NAME, GOOD, why="test")
+    promotion.promote_version(NAME, GOOD, why="test")
     verify(NAME, out)
-    client.promote_version(NAME, CALLS_ALL_FLIPS, why="by hand")
+    promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="by hand")
     with pytest.raises(UnavailableError, match="run promote again"):
         verify(NAME, out)

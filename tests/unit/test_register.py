@@ -10,7 +10,7 @@ from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.all import load_params
 from pageflip.params.registry import Int8
-from pageflip.registry import client
+from pageflip.registry import versions
 from tasks.register import band_of, export_files
 
 WIDTH, HEIGHT = 27, 48
@@ -28,7 +28,7 @@ def parts():
 
 def export(parts, folder, params_file, max_f1_loss):
     network, frames, assignment = parts
-    path = folder / client.MODEL_FILE
+    path = folder / versions.MODEL_FILE
     export_onnx(network, path, width=WIDTH, height=HEIGHT, facts={"threshold": 0.5})
     int8 = Int8.model_construct(calibration_frames=8, max_f1_loss=max_f1_loss)
     params = load_params(params_file).register_.model_copy(update={"int8": int8, "latency_runs": 3})
@@ -37,7 +37,7 @@ def export(parts, folder, params_file, max_f1_loss):
 
 def test_an_int8_file_that_keeps_its_f1_is_offered_and_measured(parts, tmp_path, params_file):
     files = export(parts, tmp_path, params_file, 100)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [client.INT8_FILE, client.MODEL_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [versions.INT8_FILE, versions.MODEL_FILE]
     for row in files.values():
         assert row["sha256"] == sha256_of(tmp_path / row["file"])
         assert row["bytes"] == (tmp_path / row["file"]).stat().st_size
@@ -47,7 +47,7 @@ def test_an_int8_file_that_keeps_its_f1_is_offered_and_measured(parts, tmp_path,
 
 def test_an_int8_file_that_loses_more_than_allowed_is_taken_away_and_the_card_says_why(parts, tmp_path, params_file):
     files = export(parts, tmp_path, params_file, -100.5)  # no file keeps such a limit
-    assert [path.name for path in tmp_path.iterdir()] == [client.MODEL_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [versions.MODEL_FILE]
     assert files["fp32"]["offered"] is True
     assert files["int8"]["offered"] is False
     assert files["int8"]["reason"].endswith("points of F1, allowed are -100.5")

@@ -17,8 +17,11 @@ from PIL import Image
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
 from pageflip.frames.pixels import decode_image
-from pageflip.registry import client
-from pageflip.registry.client import TrainingRun, find_version, get_version, load_predictor, promote_version
+from pageflip.registry import client, registration, tracking, versions
+from pageflip.registry.loading import load_predictor
+from pageflip.registry.promotion import promote_version
+from pageflip.registry.tracking import TrainingRun
+from pageflip.registry.versions import find_version, get_version
 
 NAME = "pageflip"
 WEIGHTS = "ab" * 32
@@ -82,7 +85,7 @@ def test_an_evaluation_is_logged_to_the_run_that_trained_the_weights(mlflow_home
     run, other = begin(), begin("another")
     run.finish(weights_sha256=WEIGHTS, folder=trained)
     other.finish(weights_sha256="cd" * 32, folder=trained)
-    assert client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained) == run.run_id
+    assert tracking.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained) == run.run_id
     assert client.get_run(run.run_id).data.metrics["test_f1"] == 0.75
     assert "evaluation/config.json" in artifacts(run.run_id, "evaluation")
     assert "test_f1" not in client.get_run(other.run_id).data.metrics
@@ -90,7 +93,7 @@ def test_an_evaluation_is_logged_to_the_run_that_trained_the_weights(mlflow_home
 
 def test_an_evaluation_of_weights_that_the_server_never_saw_gets_one_run(mlflow_home, trained):
     one, two = (
-        client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": value}, folder=trained) for value in (0.5, 0.6)
+        tracking.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": value}, folder=trained) for value in (0.5, 0.6)
     )
     assert one == two
     found = client.get_run(one)
@@ -104,7 +107,7 @@ def register(mlflow_home, write_package, tmp_path):
 
     def run(lock="", **facts):
         package = write_package(tmp_path / f"package-{len(list(tmp_path.iterdir()))}", **facts)
-        return package, client.register_version(
+        return package, registration.register_version(
             NAME, package, weights_sha256=WEIGHTS, tags={"network": "x"}, lock=lock, pip_requirements=["numpy"]
         )
 
@@ -117,14 +120,14 @@ def test_the_same_file_is_registered_once_and_stays_candidate(register, mlflow_h
     assert (package != again, version, same) == (True, "1", "1")
     assert find_version(NAME, sha256_of(package / "model.onnx")) == "1"
     assert find_version(NAME, "00" * 32) is None
-    assert client.aliases(NAME, "1") == ["candidate"]
+    assert versions.aliases(NAME, "1") == ["candidate"]
 
     _, second = register(middle=101.0, lock="schema: '2.0'\n")
     assert second == "2"
-    assert client.aliases(NAME, "1") == []
-    assert client.aliases(NAME, "2") == ["candidate"]
+    assert versions.aliases(NAME, "1") == []
+    assert versions.aliases(NAME, "2") == ["candidate"]
     found = get_version(NAME, "2")
-    assert (found.tags["network"], found.tags[client.WEIGHTS]) == ("x", WEIGHTS)
+    assert (found.tags["network"], found.tags[versions.WEIGHTS]) == ("x", WEIGHTS)
     assert client.read_run_text(found.run_id, "lineage/dvc.lock") == "schema: '2.0'\n"
     assert client.read_run_text(found.run_id, "lineage/nothing") is None
 
@@ -137,7 +140,7 @@ def test_the_alias_champion_moves_and_previous_keeps_the_one_before(models_home)
     assert [str(get_version(NAME, alias).version) for alias in ("champion", "previous")] == ["2", "1"]
     promote_version(NAME, "2", why="once more")
     assert [str(get_version(NAME, alias).version) for alias in ("champion", "previous")] == ["2", "1"]
-    assert client.aliases(NAME, "1") == ["previous"]
+    assert versions.aliases(NAME, "1") == ["previous"]
 
 
 @pytest.mark.parametrize("wanted", ["9", "nobody", "0"])
@@ -185,13 +188,13 @@ def test_what_cannot_be_loaded_is_named_with_a_remedy(models_home):
 
 
 def add_int8(package, write_model, **facts):
-    write_model(package / client.INT8_FILE, **facts)
+    write_model(package / versions.INT8_FILE, **facts)
     return package
 
 
 def test_the_int8_file_of_a_version_is_loaded_by_its_alias_and_checked_too(mlflow_home, write_package, write_model):
     def register(package):
-        return client.register_version(NAME, package, weights_sha256=WEIGHTS, tags={}, pip_requirements=["numpy"])
+        return registration.register_version(NAME, package, weights_sha256=WEIGHTS, tags={}, pip_requirements=["numpy"])
 
     package = write_package(mlflow_home / "p")
     assert register(package) == "1"
@@ -203,7 +206,7 @@ def test_the_int8_file_of_a_version_is_loaded_by_its_alias_and_checked_too(mlflo
     assert (quick.name, quick.version) == (NAME, "2@int8")
     assert load_predictor(quick.version).version == "2@int8"
     assert load_predictor("candidate").version == "2"
-    (stored,) = (mlflow_home / "mlartifacts").rglob(client.INT8_FILE)
+    (stored,) = (mlflow_home / "mlartifacts").rglob(versions.INT8_FILE)
     write_model(stored, middle=1.0)
     with pytest.raises(DataError, match=r"version 2 has the SHA-256 .*, registered was"):
         load_predictor("2@int8")
@@ -228,7 +231,7 @@ def test_a_file_that_was_changed_in_the_artifact_store_is_refused(register, mlfl
 
 
 def test_a_version_without_a_registered_digest_is_refused(models_home):
-    client.client().delete_model_version_tag(NAME, "1", client.ARTIFACT)
+    client.client().delete_model_version_tag(NAME, "1", versions.ARTIFACT)
     with pytest.raises(DataError, match="registered was None"):
         load_predictor("1")
 
@@ -290,9 +293,9 @@ def test_a_server_that_does_not_answer_is_unavailable(dead_server, trained, writ
     with pytest.raises(UnavailableError, match=message):
         begin()
     with pytest.raises(UnavailableError, match=message):
-        client.log_evaluation(weights_sha256=WEIGHTS, metrics={}, folder=trained)
+        tracking.log_evaluation(weights_sha256=WEIGHTS, metrics={}, folder=trained)
     with pytest.raises(UnavailableError, match=message):
-        client.register_version(
+        registration.register_version(
             NAME, write_package(tmp_path / "p"), weights_sha256=WEIGHTS, tags={}, pip_requirements=[]
         )
 
@@ -317,7 +320,7 @@ def test_an_mlflow_run_names_the_airflow_tasks_that_worked_on_it(mlflow_home, tr
     assert begin().run_id == run.run_id
     run.finish(weights_sha256=WEIGHTS, folder=trained)
     task("evaluate.cnn", "r2")
-    client.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained)
+    tracking.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained)
     tags = client.get_run(run.run_id).data.tags
     assert {key: value for key, value in tags.items() if key.startswith("airflow.")} == {
         "airflow.dag": "retrain",

@@ -27,14 +27,14 @@ def home(write_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         for name in [name for name in os.environ if name.startswith(("PAGEFLIP_", "MLFLOW_"))]:
             patch.delenv(name)
         patch.setenv("PAGEFLIP_HOME", str(folder))
-        from pageflip.registry import client
+        from pageflip.registry import promotion, registration, tracking
 
-        run = client.TrainingRun(key="key", name="name", params={}, tags={})
+        run = tracking.TrainingRun(key="key", name="name", params={}, tags={})
         run.finish(weights_sha256="weights", folder=package)
-        version = client.register_version(
+        version = registration.register_version(
             "pageflip", package, weights_sha256="weights", tags={}, lock="", pip_requirements=["numpy"]
         )
-        client.promote_version("pageflip", version, why="test")
+        promotion.promote_version("pageflip", version, why="test")
         yield folder
 
 

@@ -1,0 +1,59 @@
+"""Every MLflow call of the system: training runs, evaluations, model versions, aliases, and loading what is served.
+
+Runs and versions are found by what they hold, not by an id carried along: a training run by the SHA-256 of its weights,
+a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its inputs alone, and a stage that DVC
+restored still finds its run.
+"""
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from pageflip.registry.client import MISTAKES, client, explained, mark
+
+TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
+
+
+INT8_ARTIFACT = "pageflip.int8_sha256"
+
+
+MODEL_FILE, INT8_FILE, CARD_FILE, LOCK = "model.onnx", "model.int8.onnx", "card.json", "lineage/dvc.lock"
+
+
+INT8 = "int8"  # `champion@int8` names the int8 file of the champion
+
+
+DEFAULT_MODEL_NAME = "pageflip"
+
+
+@explained
+def find_version(name: str, artifact_sha256: str) -> str | None:
+    """The newest version that holds this ONNX file; None when there is none."""
+    found = client().search_model_versions(f"name = '{name}' and tags.`{ARTIFACT}` = '{artifact_sha256}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+@explained
+def get_version(name: str, version_or_alias: str) -> ModelVersion | None:
+    """A version by its number or alias; None when there is none."""
+    mlflow_client = client()
+    try:
+        if version_or_alias.isdigit():
+            return mlflow_client.get_model_version(name, version_or_alias)
+        return mlflow_client.get_model_version_by_alias(name, version_or_alias)
+    except MlflowException as error:
+        if error.error_code in MISTAKES:
+            return None
+        raise
+
+
+@explained
+def mark_version(name: str, version: str) -> None:
+    """Note on the MLflow run of a version that this Airflow run dealt with it."""
+    mlflow_client = client()
+    mark(mlflow_client, mlflow_client.get_model_version(name, version).run_id)
+
+
+@explained
+def aliases(name: str, version: str) -> list[str]:
+    """The aliases that point to a version now, sorted."""
+    return sorted(client().get_model_version(name, version).aliases)
