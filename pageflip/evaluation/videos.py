@@ -25,7 +25,7 @@ from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
-from pageflip.reports.evaluation_page import STYLE_COLOURS, page_environment
+from pageflip.reports.page import STYLE_COLOURS, page_environment
 from pageflip.reports.timelines import Timeline, draw_timeline
 from pageflip.scoring.uploads import VIDEO_SUFFIXES
 

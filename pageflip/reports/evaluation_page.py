@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -20,17 +19,31 @@ from pageflip.base.files import write_json, write_text
 from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.names import LABELS
 from pageflip.reports.charts import Axis, Chart, axis_up_to
-from pageflip.reports.evidence import AGAINST, FOR, overlay
+from pageflip.reports.evidence import overlay
+from pageflip.reports.page import STYLE_COLOURS, page_environment, score, share
 from pageflip.reports.timelines import Timeline, draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
+
+
 FEW_GROUPS = 20
+
+
 HISTOGRAM_BINS = 20
+
+
 JPEG_QUALITY = 85
+
+
 PICTURE_BYTES = 3_000_000  # of all pictures together, as text
+
+
 LONGEST_SIDE = 384  # pixels of a picture
-STYLE_COLOURS = {"for": FOR, "against": AGAINST}  # what the style sheet needs beside its own
+
+
 LEAST_CLIP_BAR = 0.012  # a clip of which no frame is called flip is seen all the same
+
+
 _MEANING = {
     "clip-disjoint": "No clip of the test set was seen in training, but other clips of the same books may have been: "
     "on a book that the model has never seen, expect less.",
@@ -136,44 +149,6 @@ def write_plots(folder: Path, metrics: Mapping[str, Any]) -> None:
     write_text(folder / "confusion.csv", "".join(lines))
 
 
-def page_environment() -> jinja2.Environment:
-    """Jinja with the templates of pages and their filters."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pageflip", "reports/templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": _score, "percent": _percent, "count": _count, "share": _share, "points": _points}
-    return environment
-
-
-def _score(value: float | None) -> str:
-    """Three decimals, cut rather than rounded up to a perfect 1."""
-    if value is None:
-        return "–"  # noqa: RUF001 - a typographic dash for the reader
-    return f"{min(value, 0.999) if value < 1 else value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
-
-
-def _share(value: float | None) -> str:
-    """A percentage with one decimal: review bands are about few frames."""
-    return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
-
-
-def _points(value: float) -> str:
-    """Points of F1 lost, as a change: a loss is negative."""
-    return f"{-value:+.1f}" if round(value, 1) else "0.0"
-
-
-def _count(value: int) -> str:
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
 def _sentence(metrics: Mapping[str, Any]) -> str:
     counts = metrics["confusion"]
     called, flips = counts["tp"] + counts["fp"], counts["tp"] + counts["fn"]
@@ -196,7 +171,7 @@ def _cautions(metrics: Mapping[str, Any]) -> list[str]:
         cautions.append(f"All test frames are {present}: there is no ROC curve, and F1 says little.")
     if metrics["val"]["f1"] - metrics["f1"] > 0.1:
         cautions.append(
-            f"F1 on validation is {_score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
+            f"F1 on validation is {score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
             f"choice of the best epoch, fits the validation clips better than others."
         )
     return cautions + _cautions_of_choices(metrics)
@@ -213,7 +188,7 @@ def _cautions_of_choices(metrics: Mapping[str, Any]) -> list[str]:
     for label, reached in review["reached"].items():
         if not reached:
             cautions.append(
-                f"On validation no frames called {label} are right often enough ({_share(review['error_rate'])} may be "
+                f"On validation no frames called {label} are right often enough ({share(review['error_rate'])} may be "
                 f"wrong): all of them are to be reviewed."
             )
     for name in metrics.get("shortcuts", {"flagged": []})["flagged"]:
@@ -254,7 +229,7 @@ def _roc_chart(metrics: Mapping[str, Any]) -> Chart:
     points, counts = metrics["curves"]["roc"], metrics["confusion"]
     chart = Chart("ROC", Axis("false positive rate"), Axis("true positive rate (recall)"))
     chart.line([0, 1], [0, 1], "guide", "chance")
-    chart.line([p["fpr"] for p in points], [p["tpr"] for p in points], "one", f"area {_score(metrics['roc_auc'])}")
+    chart.line([p["fpr"] for p in points], [p["tpr"] for p in points], "one", f"area {score(metrics['roc_auc'])}")
     fpr = counts["fp"] / (counts["fp"] + counts["tn"])
     note = f"at the threshold: false positive rate {fpr:.3f}, recall {metrics['recall']:.3f}"
     return chart.dot(fpr, metrics["recall"], "mark", note).name("mark dot", "at the threshold")
@@ -264,7 +239,7 @@ def _pr_chart(metrics: Mapping[str, Any]) -> Chart:
     points, base = metrics["curves"]["pr"], metrics["n_flip"] / metrics["n"]
     chart = Chart("Precision and recall", Axis("recall"), Axis("precision"))
     chart.line([0, 1], [base, base], "guide", "all called flip")
-    name = f"average precision {_score(metrics['average_precision'])}"
+    name = f"average precision {score(metrics['average_precision'])}"
     chart.line([p["recall"] for p in points], [p["precision"] for p in points], "one", name)
     note = f"at the threshold: recall {metrics['recall']:.3f}, precision {metrics['precision']:.3f}"
     return chart.dot(metrics["recall"], metrics["precision"], "mark", note).name("mark dot", "at the threshold")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pageflip.evaluation import judging, metrics, tables
 from pageflip.reports import evaluation_page
+from pageflip.reports import page as reports_page
 from pageflip.reports.charts import Axis, Chart, axis_up_to
 from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
 
@@ -259,7 +260,7 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
 
 @pytest.mark.parametrize(("value", "shown"), [(0.99999, "0.999"), (1.0, "1.000"), (0.12345, "0.123"), (None, "\u2013")])
 def test_a_score_is_never_rounded_up_to_perfect(value, shown):
-    assert evaluation_page._score(value) == shown
+    assert reports_page.score(value) == shown
 
 
 def test_plots_hold_points_and_one_confusion_line_per_frame(tmp_path):
