@@ -10,7 +10,8 @@ import os
 
 from pageflip.base import settings
 from pageflip.base.console import run_main
-from pageflip.runs.run_stage import RunStore, Wishes, run_stage
+from pageflip.runs.run_stage import run_stage
+from pageflip.runs.run_store import RunStore, Wishes
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
-from pageflip.runs import data_versions, run_stage
+from pageflip.runs import data_versions, run_store
 
 OLD, NEW, OWN = ("1" * 32 + ".dir", "2" * 32 + ".dir", "3" * 32 + ".dir")
 
@@ -72,14 +72,14 @@ def test_a_version_that_was_tampered_with_is_refused(project, store):
 def test_the_first_stage_of_a_run_fixes_its_wishes_for_all(project, store, params_file):
     (project / "params.yaml").write_text(params_file.read_text())
     before = yaml.safe_load(params_file.read_text())
-    first = run_stage.RunStore(store, "r", run_stage.Wishes(("train.seed=99", "train.models=[cnn]"), OLD))
+    first = run_store.RunStore(store, "r", run_store.Wishes(("train.seed=99", "train.models=[cnn]"), OLD))
     inputs = first.inputs(project)
     params = yaml.safe_load(inputs["params"])
     assert (params["train"]["seed"], params["train"]["models"]) == (99, ["cnn"])
     params["train"] |= {key: before["train"][key] for key in ("seed", "models")}
     assert params == before
     assert version_of(inputs["raw_dvc"]) == OLD
-    assert run_stage.RunStore(store, "r", run_stage.Wishes(("train.seed=5",))).inputs(project) == inputs
+    assert run_store.RunStore(store, "r", run_store.Wishes(("train.seed=5",))).inputs(project) == inputs
     assert json.loads(storage.read_bytes(f"{store}/r/inputs.json")) == inputs
 
 
@@ -97,4 +97,4 @@ def test_the_first_stage_of_a_run_fixes_its_wishes_for_all(project, store, param
 def test_a_wish_that_params_yaml_does_not_know_is_refused(project, store, params_file, setting, message):
     (project / "params.yaml").write_text(params_file.read_text())
     with pytest.raises(ConfigError, match=message):
-        run_stage.RunStore(store, "r", run_stage.Wishes((setting,))).inputs(project)
+        run_store.RunStore(store, "r", run_store.Wishes((setting,))).inputs(project)
