@@ -7,24 +7,23 @@ So a run, wherever its stages work, can ask for a version by its hash, or for th
 """
 
 import logging
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from pageflip.base import settings, storage
-from pageflip.base.errors import ConfigError, PageflipError, UnavailableError
+from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.provenance import data_version
-
-if TYPE_CHECKING:
-    from pageflip.local_stack.airflow_client import AirflowClient
+from pageflip.local_stack.announce import tell_airflow
 
 PUBLISHED = "published"  # in place of a hash: the version published last, or else the project's own
-FRAMES_ASSET = "frames"  # the asset pageflip://frames of dags/retrain.py
+
+
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
 FOLDER = ".data"  # no run is called so
 
 
@@ -76,33 +75,7 @@ def publish(project: Path) -> Publication:
     # the version first: the name of the newest must never lead to one that is not there
     storage.write_bytes(storage.join(store, FOLDER, "versions", f"{version}.dvc"), content)
     storage.write_bytes(storage.join(store, FOLDER, "newest.dvc"), content)
-    return Publication(version, _tell_airflow(version))
-
-
-def _tell_airflow(version: str) -> str:
-    try:
-        client = _client()
-        if client is None:
-            return "Airflow is not up here (PAGEFLIP_AIRFLOW_URL names another): the next run on schedule reads it."
-        client.publish_event(FRAMES_ASSET, {"data_version": version})
-    except PageflipError as error:
-        return f"Airflow could not be told: {error}\n  The version is published: the next run on schedule reads it."
-    return (
-        f"Airflow at {client.url} was told: a run of `retrain` begins, if it is unpaused and its schedule follows data."
-    )
-
-
-def _client() -> "AirflowClient | None":
-    """The Airflow that PAGEFLIP_AIRFLOW_URL names, or the one of `make up`; None when there is neither."""
-    from pageflip.local_stack import supervisor
-    from pageflip.local_stack.airflow_client import AirflowClient
-
-    url = os.environ.get("PAGEFLIP_AIRFLOW_URL")
-    if url:
-        user = os.environ.get("PAGEFLIP_AIRFLOW_USER") or "admin"
-        return AirflowClient(url, user, os.environ.get("PAGEFLIP_AIRFLOW_PASSWORD", ""), tries=2)
-    running = supervisor.find_running()
-    return AirflowClient(running.airflow_url, running.user, running.password, tries=2) if running else None
+    return Publication(version, tell_airflow(version))
 
 
 def find_version(project: Path, store: str, wanted: str | None) -> str:
