@@ -26,7 +26,8 @@ from pageflip.networks import build, cnn, efficientnet_lite, initial_weights
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.all import Params
 from pageflip.params.day_zero import Compact, DayZero
-from pageflip.training import distillation, loop
+from pageflip.training import checkpoints as training_checkpoints
+from pageflip.training import devices, distillation, loop
 from tasks.train import training_key
 
 NETWORK = initial_weights.COMPACT
@@ -47,7 +48,7 @@ def learn(
     teacher = build.build_network("efficientnet_lite0", plan.network.model_dump())
     weights = cards.checked_file(cards.WEIGHTS_FILE, out)
     efficientnet_lite.load_weights(teacher, weights)
-    device = loop.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
+    device = devices.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
     split = work / "split"
     split.mkdir(parents=True, exist_ok=True)
     assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
@@ -73,7 +74,7 @@ def learn(
         checkpoints=checkpoints,
         on_epoch=_report,
     )
-    loop.delete_checkpoints(checkpoints)
+    training_checkpoints.delete_checkpoints(checkpoints)
     used = {name: release for name, release in environment().items() if name != "platform"}
     facts = {"git_revision": git_revision(), "environment": used, "best_epoch": history["best_epoch"]}
     return network, facts | {"teacher": {"version": cards.version_of(cards.read_card(out)), "sha256": told["teacher"]}}

@@ -47,6 +47,7 @@ from pageflip.params.sections import Shares
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage import scene
+from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import loop
 from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
@@ -131,7 +132,7 @@ def make_day_zero(params: Params, ranges: Ranges, *, work: Path, out: Path, work
     used = {name: release for name, release in environment().items() if name != "platform"}
     source = {"data": data, "git_revision": revision, "environment": used, "best_epoch": history["best_epoch"]}
     card = finish(params, plan, network, pack, assignment, source, out)
-    loop.delete_checkpoints(checkpoints)
+    training_checkpoints.delete_checkpoints(checkpoints)
     return card
 
 

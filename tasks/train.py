@@ -19,7 +19,8 @@ from pageflip.networks import build, initial_weights, saved
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
 from pageflip.registry.tracking import TrainingRun
-from pageflip.training import loop
+from pageflip.training import checkpoints as training_checkpoints
+from pageflip.training import devices, loop
 
 
 def main() -> None:
@@ -50,10 +51,10 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     store = settings.store_url()
     folder = storage.local_path(store)  # Lightning takes a file:// address for a name
     checkpoints = storage.join(str(folder) if folder else store, "checkpoints", key)
-    loop.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
+    devices.pick_accelerator(fit.accelerator, fit.require_gpu)  # before anything is logged
     tags = {"git_revision": git_revision(), "data_version": data_version(), "split": sha256_of(split / ASSIGNMENT_FILE)}
     tags |= {f"environment.{name}": release for name, release in environment().items()}
-    first = loop.is_first_process()  # the others of a training on several devices only train
+    first = devices.is_first_process()  # the others of a training on several devices only train
     run = TrainingRun(key=key, name=f"train {model}", params=chosen, tags=tags) if first else None
 
     def report(record: dict) -> None:
@@ -83,7 +84,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         digest = saved.save_network(folder, network, {**chosen, **size})
         write_json(folder / "history.json", history)
         run.finish(weights_sha256=digest, folder=folder)
-    loop.delete_checkpoints(checkpoints)
+    training_checkpoints.delete_checkpoints(checkpoints)
     best = history["epochs"][history["best_epoch"]]
     print(f"train: {model}: best epoch {best['epoch']} with val F1 {best['val_f1']:.4f}, weights {digest[:12]}")
 
@@ -91,7 +92,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
 def training_key(chosen: dict, frames: Path, split: Path) -> str:
     """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *loop.CODE):
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training_checkpoints.CODE):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
 

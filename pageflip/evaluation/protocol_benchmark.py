@@ -37,7 +37,8 @@ from pageflip.params.all import Params
 from pageflip.params.data import Prepare
 from pageflip.params.evaluation import PROTOCOLS
 from pageflip.params.training import Augment, Fit
-from pageflip.training import loop
+from pageflip.training import checkpoints as training_checkpoints
+from pageflip.training import devices, loop
 
 # as in tasks/train.py
 RESULT_FILE, TABLE_FILE, SOURCE_FILE = "protocols.json", "protocols.md", "source.json"
@@ -96,7 +97,7 @@ def benchmark_protocols(
     if unknown:
         raise ConfigError(f"there is no protocol {unknown[0]!r}", f"known are {', '.join(PROTOCOLS)}.")
     recipe = make_recipe(model, params, epochs)
-    loop.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
+    devices.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     frames = out / "frames"
     pack, index = prepare(data, frames, params.prepare)
     planned, refused = plan(index, params)
@@ -155,7 +156,7 @@ def fold_key(fold: Fold, recipe: Recipe, frames: Path) -> str:
     facts = recipe.facts | {"seed": fold.seed}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(fold.assignment[["row", "part", "group"]].to_csv(index=False).encode())
-    code = (*loop.CODE, Path(__file__))
+    code = (*training_checkpoints.CODE, Path(__file__))
     for file in (frames / INDEX_FILE, frames / FACTS_FILE, *code):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
@@ -197,7 +198,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
         checkpoints=str(checkpoints),
         on_epoch=lambda record: progress.epoch(record, len(train[0])),
     )
-    device = loop.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
+    device = devices.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     judged = predict.predict_rows(network, pack, val[0], device=device)
     threshold = choose_threshold(val[1], judged)
     probability = predict.predict_rows(network, pack, test[0], device=device)
@@ -210,7 +211,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     with folder_in_one_piece(folder) as staging:
         table.to_parquet(staging / PREDICTIONS_FILE, index=False)
         write_json(staging / FOLD_FILE, facts)
-    loop.delete_checkpoints(str(checkpoints))
+    training_checkpoints.delete_checkpoints(str(checkpoints))
     if checkpoints.parent.exists() and not any(checkpoints.parent.iterdir()):
         shutil.rmtree(checkpoints.parent)
     return facts

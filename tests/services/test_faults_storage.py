@@ -19,7 +19,7 @@ from services.conftest import BUCKET, KEY, SECRET, SeaweedFS
 
 from pageflip.base import storage
 from pageflip.base.errors import EXIT_UNAVAILABLE, UnavailableError
-from pageflip.training.loop import StoredCheckpoints
+from pageflip.training.checkpoints import StoredCheckpoints
 
 Moment = Callable[[dict[str, str], Path], bool]
 COMMAND = ("python", "-m", "tasks.run_stage", "prepare", "--run", "one")

@@ -1,0 +1,71 @@
+"""Training on the pack: batches from pageflip.training.batches, augmented on the device, the loop by Lightning.
+
+A run is fixed by its seed, however often it is killed: everything random in an epoch is drawn from (seed, epoch), and
+the checkpoint of each epoch's end holds the rest.
+"""
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from pageflip.base import storage
+
+# what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
+PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")
+
+
+PARTS += ("networks/layers", "networks/efficientnet_lite", "networks/torchvision", "networks/initial_weights")
+
+
+PARTS += ("networks/weight_files",)
+
+
+CODE = tuple(Path(__file__).parents[1] / f"{name}.py" for name in PARTS)
+
+
+LAST = "last.ckpt"
+
+
+class StoredCheckpoints(TorchCheckpointIO):
+    """Checkpoints written to a folder or s3:// address in one piece, with the errors of storage.
+
+    Lightning's own moves them from the system's temporary folder: a disk that is full, or a kill at that moment, would
+    leave half a checkpoint in the place of the last good one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        storage.write_bytes(str(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: str, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return torch.load(io.BytesIO(storage.read_bytes(str(path))), map_location="cpu", weights_only=True)
+
+
+def delete_checkpoints(checkpoints: str) -> None:
+    """Remove what `train_network` left for a killed run, once its result is safe."""
+    for file in storage.list_files(checkpoints):
+        storage.delete(file.url)
+    folder = storage.local_path(checkpoints)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def resume_from(checkpoints: str) -> str | None:
+    """The checkpoint that a killed run of this very training left; one that cannot be read is removed."""
+    last = storage.join(checkpoints, LAST)
+    if not storage.exists(last):
+        return None
+    content = storage.read_bytes(last)
+    try:
+        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a half-written file can fail in any way
+        print(f"train: the checkpoint {last} cannot be read ({error}): starting anew", flush=True)
+        delete_checkpoints(checkpoints)
+        return None
+    print(f"train: going on from the checkpoint {last}", flush=True)
+    return last
