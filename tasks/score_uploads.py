@@ -26,7 +26,7 @@ from pageflip.base.storage import join
 from pageflip.params.all import Params, load_params
 from pageflip.params.scoring import Stills
 from pageflip.scoring import score, uploads
-from pageflip.scoring.uploads import Ledger
+from pageflip.scoring.ledger import Ledger
 
 
 def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
-from pageflip.scoring.uploads import Ledger
+from pageflip.scoring.ledger import Ledger
 
 DARK, BRIGHT = 40, 220  # no flip, and a flip, to a model that knows brightness
 

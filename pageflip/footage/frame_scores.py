@@ -13,12 +13,12 @@ import pyarrow as pa
 from pageflip.base.errors import DataError
 from pageflip.events.flip import Flip
 from pageflip.events.reader import PredictsFrames, SequenceReader
+from pageflip.footage import media
+from pageflip.footage.media import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.video import iter_video
 from pageflip.inference.predictor import BATCH
-from pageflip.scoring import uploads
-from pageflip.scoring.uploads import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 
 FRAMES_SCHEMA = pa.schema(
     [
@@ -78,7 +78,7 @@ def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> Frame
     if kind == VIDEO:
         frames = iter_video(files[0].path, predictor.width, predictor.height)
         return _read_sequence(((None, time_s, rgb) for _, time_s, rgb in frames), predictor)
-    pictures = [file for file in files if kind == IMAGE or uploads.is_image(file.name)]
+    pictures = [file for file in files if kind == IMAGE or media.is_image(file.name)]
     if not pictures:
         raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
     decoded = _decoded(pictures, predictor)
@@ -94,7 +94,7 @@ def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str,
         try:
             yield file.name, None, decode_image(file.path, predictor.width, predictor.height)
         except DataError as error:
-            yield file.name, None, uploads.printable(error.message.replace(str(file.path), file.name))
+            yield file.name, None, media.printable(error.message.replace(str(file.path), file.name))
 
 
 def _read_picture(picture: tuple[str, None, np.ndarray | str], predictor: Predicts) -> FrameScores:

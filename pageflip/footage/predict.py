@@ -13,12 +13,12 @@ from pageflip.events.page_stills import folder_stills, video_stills
 from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.footage.frame_scores import score_files
+from pageflip.footage.media import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.video import iter_video
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.scoring import Stills
-from pageflip.scoring.uploads import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
     RESULTS/MODEL/vVERSION/index.html  all results of that version
     RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.scoring.uploads.Ledger
+    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
 
 An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
 until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
@@ -33,10 +33,13 @@ from pageflip.events.page_stills import folder_stills, video_stills
 from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.events.temporal import THRESHOLD
+from pageflip.footage import media
 from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files
+from pageflip.footage.media import IMAGE, SEQUENCE, VIDEO, LocalFile
 from pageflip.params.scoring import Stills
 from pageflip.scoring import uploads
-from pageflip.scoring.uploads import IMAGE, MOST_ATTEMPTS, SEQUENCE, VIDEO, Ledger, LocalFile, Upload
+from pageflip.scoring.ledger import MOST_ATTEMPTS, Ledger
+from pageflip.scoring.uploads import Upload
 
 RESULT, REASON = "result.json", "reason.json"
 STILLS = "stills"  # folder of the page stills
@@ -127,7 +130,7 @@ def score_upload(
         UnavailableError: a store does not answer.
     """
     upload = uploads.look_again(url, kind)
-    name = upload.name if upload else uploads.printable(url.rsplit("/", 1)[-1])
+    name = upload.name if upload else media.printable(url.rsplit("/", 1)[-1])
     if upload is None or upload.fingerprint != fingerprint:
         return Outcome(name, CHANGED if upload else GONE)
     if upload.error:
@@ -208,7 +211,7 @@ def _prepare(
         reason = error.message
         for file in files:
             reason = reason.replace(str(file.path), file.name)
-        return uploads.printable(reason)
+        return media.printable(reason)
     probabilities = np.array(scores.probabilities, np.float32)
     head = {
         "upload": upload.name,
@@ -229,7 +232,7 @@ def _prepare(
         "holds_flip": None if upload.kind == IMAGE else holds_flip(flips),
         "stills": len(stills),
         "duration_s": scores.times_s[-1],
-        "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not uploads.is_image(f.name)][:LISTED],
+        "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not media.is_image(f.name)][:LISTED],
         "run": run,
         "scored_at": _now(),
     }
@@ -256,7 +259,7 @@ def _keep_stills(
     (folder / STILLS).mkdir()
     if kind == VIDEO:
         return video_stills(files[0].path, flips, scores.in_sequence, scores.times_s, plan, folder / STILLS)
-    paths = [file.path for file in files if uploads.is_image(file.name)]
+    paths = [file.path for file in files if media.is_image(file.name)]
     return folder_stills(paths, flips, scores.in_sequence, plan, folder / STILLS)
 
 

@@ -5,28 +5,19 @@ sequence of frames in the natural order of their names. Uploads are only ever re
 """
 
 import contextlib
-import functools
 import hashlib
-import itertools
 import json
-import re
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pageflip.base import storage
-from pageflip.base.errors import PageflipError
-from pageflip.base.storage import StoredFile, join
+from pageflip.base.storage import StoredFile
+from pageflip.footage.media import SEQUENCE, LocalFile, file_kind, is_passed_over, natural_key, printable
 
-VIDEO, IMAGE, SEQUENCE, UNKNOWN = "video", "image", "sequence", "unknown"
-VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-TEMPORARY_SUFFIXES = {".part", ".tmp", ".crdownload"}
 CHUNK = 1 << 20
-MOST_ATTEMPTS = 3  # an upload that ends the process that often is not tried again
 
 
 @dataclass(frozen=True)
@@ -52,14 +43,6 @@ class Upload:
         return next((f"{printable(file.name)}: {file.error}" for file in self.files if file.error), "")
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """A file of an upload on this machine: its name in the upload and where to read it."""
-
-    name: str
-    path: Path
-
-
 def find_uploads(url: str) -> list[Upload]:
     """All uploads below `url`, sorted by name; hidden and temporary names are passed over.
 
@@ -69,7 +52,7 @@ def find_uploads(url: str) -> list[Upload]:
     entries = storage.list_entries(url)
     return [
         _upload(
-            entry.name, entry.url, SEQUENCE if entry.is_folder else _file_kind(entry.name), entry.changed, entry.files
+            entry.name, entry.url, SEQUENCE if entry.is_folder else file_kind(entry.name), entry.changed, entry.files
         )
         for entry in entries
         if not is_passed_over(entry.name)
@@ -93,28 +76,6 @@ def is_settled(upload: Upload, settle_seconds: float, now: float | None = None) 
     """Whether the upload has not changed for that long, and so has probably arrived whole."""
     # A clock ahead of ours must not hold an upload back for ever: far in the future counts as settled.
     return abs((time.time() if now is None else now) - upload.changed) >= settle_seconds
-
-
-def is_passed_over(name: str) -> bool:
-    """Whether a name is hidden or temporary."""
-    return name.startswith(".") or PurePosixPath(name).suffix.lower() in TEMPORARY_SUFFIXES
-
-
-def is_image(name: str) -> bool:
-    """Whether a name is that of a picture."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key under which frame2 stands before frame10."""
-    parts = re.split(r"([0-9]+)", name)  # every second one is a number
-    return [(bool(odd % 2), int(part) if odd % 2 else 0, part) for odd, part in enumerate(parts)]
-
-
-def printable(name: str) -> str:
-    """A name that can be printed and stored as UTF-8: what a disk holds may be neither."""
-    name = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 @contextlib.contextmanager
@@ -147,83 +108,6 @@ def content_sha256(kind: str, files: list[LocalFile]) -> str:
     return digest.hexdigest()
 
 
-class Ledger:
-    """What is known of uploads seen before, so that an unchanged one need not be read again.
-
-    One tiny file per address and fingerprint; all that is looked up stands in its name, so that one listing tells all.
-    It is listed when something is first looked up. Losing the ledger costs time only: the results themselves say what
-    has been scored.
-
-        ledger/KEY-SHA256-good.json, ledger/KEY-SHA256-bad.json
-        ledger/attempts/KEY-NUMBER   while an upload is being scored: see `attempt`
-    """
-
-    def __init__(self, results_url: str) -> None:
-        self._url = join(results_url, "ledger")
-        self._noted: dict[str, tuple[str, bool]] = {}
-        self._lost: dict[str, list[str]] = {}  # marks of attempts that never ended, by key
-
-    @functools.cached_property
-    def _listed(self) -> dict[str, tuple[str, bool]]:
-        names = [file.name.removesuffix(".json").split("-") for file in storage.list_files(self._url)]
-        return {parts[0]: (parts[1], parts[2] == "bad") for parts in names if len(parts) == 3}
-
-    def find(self, upload: Upload) -> tuple[str, bool] | None:
-        """SHA-256 of the upload's content and whether it was found bad; None when it is new or has changed."""
-        key = self._key(upload)
-        return self._noted.get(key) or self._listed.get(key)
-
-    def add(self, upload: Upload, sha256: str, *, bad: bool) -> None:
-        """Note an upload that has been dealt with, and forget the attempts at it."""
-        key = self._key(upload)
-        content = {"upload": upload.name, "kind": upload.kind, "fingerprint": upload.fingerprint, "sha256": sha256}
-        storage.write_bytes(
-            join(self._url, f"{key}-{sha256}-{'bad' if bad else 'good'}.json"), json.dumps(content).encode()
-        )
-        self._noted[key] = (sha256, bad)
-        for mark in self._lost.pop(key, ()):
-            storage.delete(mark)
-
-    @contextlib.contextmanager
-    def attempt(self, upload: Upload) -> Iterator[int]:
-        """Leave a mark while an upload is being scored; gives the number of earlier attempts that never ended.
-
-        A mark that stays tells of a process that was killed, crashed or met an unforeseen error, or of one that is at
-        it elsewhere: running attempts of this process are not counted. After MOST_ATTEMPTS, no mark is left.
-        """
-        key, mine = self._key(upload), None
-        lost = self._lost[key] = []
-        numbers = itertools.count(1)
-        while mine is None and len(lost) < MOST_ATTEMPTS:
-            mark = join(self._url, "attempts", f"{key}-{next(numbers)}")
-            if storage.create_bytes(mark, _process_token()):
-                mine = mark
-                continue
-            with contextlib.suppress(FileNotFoundError):  # that attempt has just ended
-                if storage.read_bytes(mark) != _process_token():
-                    lost.append(mark)
-        try:
-            yield len(lost)
-        except (PageflipError, OSError):
-            raise
-        except Exception:  # unforeseen, and it ends the process as a crash does: the mark stays
-            mine = None
-            raise
-        finally:
-            if mine:
-                storage.delete(mine)
-
-    @staticmethod
-    def _key(upload: Upload) -> str:
-        text = json.dumps([upload.url, upload.kind, upload.fingerprint])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@functools.cache
-def _process_token() -> bytes:
-    return uuid.uuid4().hex.encode()
-
-
 def _upload(name: str, url: str, kind: str, changed: float, files: tuple[StoredFile, ...]) -> Upload:
     if kind != SEQUENCE:
         return Upload(printable(name), url, kind, files[0].fingerprint, changed, files)
@@ -232,11 +116,6 @@ def _upload(name: str, url: str, kind: str, changed: float, files: tuple[StoredF
     listing = json.dumps([[file.name, file.fingerprint] for file in counted])
     fingerprint = f"{len(counted)}-{hashlib.sha256(listing.encode()).hexdigest()[:32]}"
     return Upload(printable(name), url, kind, fingerprint, changed, tuple(counted))
-
-
-def _file_kind(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower()
-    return VIDEO if suffix in VIDEO_SUFFIXES else IMAGE if suffix in IMAGE_SUFFIXES else UNKNOWN
 
 
 def _file_sha256(path: Path) -> str:

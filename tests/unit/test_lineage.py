@@ -11,6 +11,7 @@ from pageflip.base.errors import ConfigError
 from pageflip.lineage.trace import trace_version
 from pageflip.registry import client, journal, loading, registration, tracking, versions
 from pageflip.registry import promotion as registry_promotion
+from pageflip.scoring import ledger as scoring_ledger
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
 
@@ -91,7 +92,7 @@ def score(home, version, **greys):
     for name, grey in greys.items():
         Image.fromarray(np.full((96, 54, 3), grey, np.uint8)).save(drop / f"{name}.png")
     results, predictor = str(home / "results"), loading.load_predictor(version)
-    ledger = uploads.Ledger(results)
+    ledger = scoring_ledger.Ledger(results)
     for found in uploads.find_uploads(str(drop)):
         keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
         assert (
