@@ -25,7 +25,7 @@ from pageflip.base.progress import track
 from pageflip.base.storage import join
 from pageflip.params.all import Params, load_params
 from pageflip.params.scoring import Stills
-from pageflip.scoring import score, uploads
+from pageflip.scoring import pages, quarantine, results, score, uploads
 from pageflip.scoring.ledger import Ledger
 
 
@@ -68,8 +68,8 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
 def _sort_out(
     uploads_url: str, results_url: str, predictor: score.Predicts, settle_seconds: float
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    version_url = score.version_url(results_url, predictor.name, predictor.version)
-    suffix = "/" + score.RESULT
+    version_url = results.version_url(results_url, predictor.name, predictor.version)
+    suffix = "/" + results.RESULT
     published = {
         file.name.removesuffix(suffix) for file in storage.list_files(version_url) if file.name.endswith(suffix)
     }
@@ -77,7 +77,7 @@ def _sort_out(
     new, arriving, before = [], [], Counter()
     for upload in uploads.find_uploads(uploads_url):
         sha256, bad = ledger.find(upload) or ("", False)
-        if bad and storage.exists(join(score.quarantine_url(results_url, sha256), score.REASON)):
+        if bad and storage.exists(join(quarantine.quarantine_url(results_url, sha256), results.REASON)):
             before["in_quarantine"] += 1
         elif sha256 in published:
             before["already_scored"] += 1
@@ -133,17 +133,17 @@ def summarise(run: str, store: str) -> dict[str, Any]:
         index = shard["index"]
         remedy = f"python -m tasks.score_uploads shard --run {run} --index {index}"
         outcomes += _read(join(folder, f"shard-{index}.json"), remedy)["uploads"]
-    report = score.publish_index(plan["results"], plan["model"], plan["model_version"], outcomes)
+    report = pages.publish_index(plan["results"], plan["model"], plan["model_version"], outcomes)
     count = Counter(outcome["status"] for outcome in outcomes)
-    scored = [outcome for outcome in outcomes if outcome["status"] == score.SCORED]
+    scored = [outcome for outcome in outcomes if outcome["status"] == results.SCORED]
     summary = {
         "run": run,
         "model_version": plan["model_version"],
-        "scored": count[score.SCORED],
-        "already_scored": plan["already_scored"] + count[score.ALREADY],
-        "quarantined": count[score.QUARANTINED],
+        "scored": count[results.SCORED],
+        "already_scored": plan["already_scored"] + count[results.ALREADY],
+        "quarantined": count[results.QUARANTINED],
         "in_quarantine_before": plan["in_quarantine"],
-        "left_for_next_run": len(plan["arriving"]) + count[score.CHANGED] + count[score.UNREADABLE],
+        "left_for_next_run": len(plan["arriving"]) + count[results.CHANGED] + count[results.UNREADABLE],
         "frames": sum(outcome["frames"] for outcome in scored),
         "flips": sum(outcome["flips"] for outcome in scored),
         "report": report,

@@ -7,6 +7,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from pageflip.scoring import results as scoring_results
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import Ledger
@@ -45,7 +46,7 @@ def video(path: Path, greys: list[int], **options: str) -> Path:
 
 def score(
     drop: Path | str, results: Path | str, predictor: Any, run: str = "run-1"
-) -> dict[str, scoring_score.Outcome]:
+) -> dict[str, scoring_results.Outcome]:
     """Score every upload of the place, with what the ledger of the results knows; the outcomes by name."""
     ledger = Ledger(str(results))
     found = uploads.find_uploads(str(drop))
@@ -54,7 +55,7 @@ def score(
 
 def score_one(
     upload: uploads.Upload, results: Path | str, predictor: Any, ledger: Ledger, run: str
-) -> scoring_score.Outcome:
+) -> scoring_results.Outcome:
     """Score one upload as it was found."""
     return scoring_score.score_upload(
         upload.url,

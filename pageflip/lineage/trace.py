@@ -127,9 +127,9 @@ def _alias_history(name: str, number: str) -> dict[str, Any]:
 
 def _scored_uploads(name: str, number: str, newest: int) -> dict[str, Any]:
     """How many uploads were scored with a version, and the newest of them."""
-    from pageflip.scoring import score
+    from pageflip.scoring import results
 
-    found = score.published_with(settings.results_url(), name, number, newest)
+    found = results.published_with(settings.results_url(), name, number, newest)
     keys = ("upload", "sha256", "scored_at", "frames", "flips", "run")
     return {
         "place": settings.shown(found.place),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pageflip.base import storage
-from pageflip.scoring import score as scoring_score
+from pageflip.scoring import pages, results
 from uploads_factory import frame, score
 
 pytestmark = pytest.mark.usefixtures("s3_server")
@@ -34,7 +34,7 @@ def _picture(grey: int, number: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def _score(place: str, run: str) -> dict[str, scoring_score.Outcome]:
+def _score(place: str, run: str) -> dict[str, results.Outcome]:
     return score(storage.join(place, "uploads"), storage.join(place, "results"), Brightness(), run)
 
 
@@ -59,7 +59,7 @@ def test_uploads_in_a_bucket_are_scored_once_and_bad_ones_kept_apart() -> None:
     assert len(before) == 9  # four of each, and the still of the rest before the flip
     assert {outcome.status for outcome in _score(place, "run-2").values()} == {"already_scored", "quarantined"}
     assert storage.list_files(storage.join(place, "results/pageflip")) == before
-    published = scoring_score.published_with(storage.join(place, "results"), "pageflip", "3", 1)
+    published = results.published_with(storage.join(place, "results"), "pageflip", "3", 1)
     assert (published.count, len(published.newest), published.newest[0]["run"]) == (2, 1, "run-1")
-    address = scoring_score.publish_index(storage.join(place, "results"), "pageflip", "3", [])
+    address = pages.publish_index(storage.join(place, "results"), "pageflip", "3", [])
     assert f'href="{first["pages"].sha256}/index.html"'.encode() in storage.read_bytes(address)

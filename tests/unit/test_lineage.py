@@ -12,6 +12,7 @@ from pageflip.lineage.trace import trace_version
 from pageflip.registry import client, journal, loading, registration, tracking, versions
 from pageflip.registry import promotion as registry_promotion
 from pageflip.scoring import ledger as scoring_ledger
+from pageflip.scoring import results as scoring_results
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
 
@@ -97,7 +98,7 @@ def score(home, version, **greys):
         keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
         assert (
             scoring_score.score_upload(found.url, found.kind, found.fingerprint, **keywords).status
-            == scoring_score.SCORED
+            == scoring_results.SCORED
         )
 
 

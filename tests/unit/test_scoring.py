@@ -12,13 +12,14 @@ import pytest
 from pageflip.base.errors import ConfigError
 from pageflip.footage import frame_scores
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.scoring import score as scoring_score
+from pageflip.scoring import pages
+from pageflip.scoring import results as scoring_results
 from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
 
 SHIFT = 4  # frames by which what is learnt of onsets may move them: 150 ms is what counts
 
 
-def _published(results: Path, outcome: scoring_score.Outcome) -> Path:
+def _published(results: Path, outcome: scoring_results.Outcome) -> Path:
     return results / "pageflip" / "v3" / outcome.sha256
 
 
@@ -123,10 +124,10 @@ def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -
 def test_a_timeline_of_any_length_keeps_its_peak() -> None:
     probabilities = np.zeros(100_000, np.float32)
     probabilities[77_777] = 1.0
-    points = scoring_score.timeline(probabilities).split()
-    assert len(points) <= 2 * scoring_score.TIMELINE_STEPS
+    points = pages.timeline(probabilities).split()
+    assert len(points) <= 2 * pages.TIMELINE_STEPS
     assert [point for point in points if point.endswith(",0.0")] == ["777.8,0.0"]
-    assert scoring_score.timeline(np.full(3, np.nan, np.float32)) == ""
+    assert pages.timeline(np.full(3, np.nan, np.float32)) == ""
 
 
 def test_a_model_without_a_version_is_refused(drop: Path, results: Path, predictor: Predictor) -> None:
@@ -140,7 +141,7 @@ def test_everything_but_the_marker_is_the_same_when_it_is_scored_again(
 ) -> None:
     video(drop / "book.mp4", [DARK] * 20 + [BRIGHT] * 20)
     for place, now in ((results, "2026-01-01T00:00"), (tmp_path / "again", "2026-01-02T00:01")):
-        monkeypatch.setattr(scoring_score, "_now", lambda now=now: now)
+        monkeypatch.setattr(scoring_results, "_now", lambda now=now: now)
         score(drop, place, predictor, run=now)
     published = [snapshot(place / "pageflip") for place in (results, tmp_path / "again")]
     one, two = ({name: content for name, (content, _) in files.items()} for files in published)
@@ -155,7 +156,7 @@ def test_the_index_lists_earlier_results_and_the_problems_of_the_run(
     picture(drop / "second.jpg", DARK)
     score(drop, results, predictor, run="run-2")
     problem = {"name": "bad.mp4", "status": "quarantined", "reason": "bad.mp4 is <empty>"}
-    address = scoring_score.publish_index(str(results), "pageflip", "3", [problem])
+    address = pages.publish_index(str(results), "pageflip", "3", [problem])
     page = Path(address).read_text()
     assert address == str(results / "pageflip" / "v3" / "index.html")
     assert page.index("second.jpg") < page.index("first.jpg")
@@ -166,11 +167,11 @@ def test_the_index_lists_earlier_results_and_the_problems_of_the_run(
 def test_the_index_stays_when_there_is_nothing_to_add(drop: Path, results: Path, predictor: Predictor) -> None:
     picture(drop / "first.jpg", BRIGHT)
     score(drop, results, predictor)
-    page = Path(scoring_score.publish_index(str(results), "pageflip", "3", []))
+    page = Path(pages.publish_index(str(results), "pageflip", "3", []))
     before = page.stat().st_ino
-    scoring_score.publish_index(str(results), "pageflip", "3", [])
+    pages.publish_index(str(results), "pageflip", "3", [])
     assert page.stat().st_ino == before
     picture(drop / "second.jpg", DARK)
     score(drop, results, predictor)  # by a run that ended before its summary
-    scoring_score.publish_index(str(results), "pageflip", "3", [])
+    pages.publish_index(str(results), "pageflip", "3", [])
     assert "second.jpg" in page.read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.inference.predictor import Predictor
-from pageflip.scoring import score as scoring_score
+from pageflip.scoring import results as scoring_score
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video

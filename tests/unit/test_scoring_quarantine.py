@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pageflip.inference.predictor import Predictor
-from pageflip.scoring import score as scoring_score
+from pageflip.scoring import pages as scoring_score
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video

@@ -1,0 +1,130 @@
+"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+
+    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
+    RESULTS/MODEL/vVERSION/index.html  all results of that version
+    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
+    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
+
+An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
+until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
+model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
+the same bytes.
+"""
+
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image, ImageOps
+
+from pageflip.base import storage
+from pageflip.base.storage import join
+from pageflip.events.flip import Flip
+from pageflip.events.temporal import THRESHOLD
+from pageflip.footage.frame_scores import FrameScores
+from pageflip.footage.media import VIDEO
+from pageflip.scoring.results import ALREADY, RESULT, SCORED, version_url
+
+THUMBNAIL = 180  # pixels of the longer side of a still on the page
+
+
+TIMELINE_STEPS = 480  # a timeline of any length is drawn with this many pairs of lowest and highest probability
+
+
+LISTED = 500  # rows of a page's table; the files beside it hold them all
+
+
+SHOWN = 120  # stills on a page
+
+
+def thumbnail(path: Path) -> str:
+    """A small JPEG of a still, in base64."""
+    buffer = BytesIO()
+    with Image.open(path) as image:
+        small = ImageOps.exif_transpose(image).convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small.save(buffer, "JPEG", quality=70)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def publish_index(results_url: str, model_name: str, model_version: str, outcomes: list[dict[str, Any]]) -> str:
+    """Write the page over all results of a model version, the newest first, and return its address.
+
+    A page that is newer than every result stays when there is nothing to add.
+
+    Args:
+        outcomes: of the run that has just ended; those in quarantine or left are shown with their reason.
+    """
+    folder = version_url(results_url, model_name, model_version)
+    address = join(folder, "index.html")
+    files = storage.list_files(folder)
+    markers = [file for file in files if file.name.endswith("/" + RESULT)]
+    pages = [file.changed for file in files if file.name == "index.html"]
+    if pages and not outcomes and all(marker.changed < pages[0] for marker in markers):
+        return address
+    results = [json.loads(content) for content in storage.read_many(marker.url for marker in markers)]
+    results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
+    problems = [outcome for outcome in outcomes if outcome["status"] not in (SCORED, ALREADY)]
+    page = render(
+        "scoring_index.html.j2",
+        model=model_name,
+        version=model_version,
+        results=results[:LISTED],
+        unlisted=max(0, len(results) - LISTED),
+        frames=sum(result["frames"] for result in results),
+        flips=sum(result["flips"] for result in results),
+        problems=problems,
+    )
+    storage.write_bytes(address, page)
+    return address
+
+
+def page(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -> dict[str, Any]:
+    broken = [(i, scores.names[i], error) for i, error in enumerate(scores.errors) if error]
+    return {
+        "flips": flips[:LISTED],
+        "timed": kind == VIDEO,
+        "names": scores.names,
+        "broken": broken[:LISTED],
+        "listed": LISTED,
+        "line": timeline(scores.in_sequence),
+        "line_at": THRESHOLD,
+        "last": len(scores.names) - 1,
+        "probability": scores.probabilities[0],
+        "threshold": threshold,
+    }
+
+
+def timeline(probabilities: np.ndarray) -> str:
+    """The points of an SVG polyline over 1000 x 100: low and high of each step, so that no peak is lost."""
+    count = len(probabilities)
+    points = []
+    for part in np.array_split(np.arange(count), min(count, TIMELINE_STEPS)):
+        known = part[np.isfinite(probabilities[part])]
+        if not len(known):
+            continue
+        lowest, highest = known[probabilities[known].argmin()], known[probabilities[known].argmax()]
+        for index in sorted({int(lowest), int(highest)}):
+            points.append(f"{1000 * index / max(count - 1, 1):.1f},{100 * (1 - probabilities[index]):.1f}")
+    return " ".join(points)
+
+
+def render(template: str, **values: Any) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pageflip", "reports/templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = _clock
+    return environment.get_template(template).render(**values).encode("utf-8", "backslashreplace")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{int(minutes)}:{rest:04.1f}"
