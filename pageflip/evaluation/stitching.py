@@ -30,8 +30,8 @@ from pageflip.events.decoder_model import EventModel, load_event_model
 from pageflip.events.flip import Flip
 from pageflip.events.metrics import TOLERANCE_MS, Event, Truth, event_metrics
 from pageflip.events.reader import SEQUENCE_FPS, find_sequence_flips, holds_flip
+from pageflip.events.timeline import Timeline
 from pageflip.params.events import Events
-from pageflip.reports.timelines import Timeline
 
 DECODER, LEARNT, DIFFERENCE = "decoder", "decoder_learnt_here", "difference"
 NO_BOOK, MIXED = "clips of unknown books", "clips of several books"

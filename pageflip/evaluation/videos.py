@@ -22,12 +22,13 @@ from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.reader import find_sequence_flips
 from pageflip.events.temporal import THRESHOLD
+from pageflip.events.timeline import Timeline
 from pageflip.footage.media import VIDEO_SUFFIXES
 from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
 from pageflip.reports.page import STYLE_COLOURS, page_environment
-from pageflip.reports.timelines import Timeline, draw_timeline
+from pageflip.reports.timelines import draw_timeline
 
 TRUTH = ".events.json"
 RESULT_FILE, REPORT_FILE = "videos.json", "report.html"

@@ -17,11 +17,12 @@ from PIL import Image
 
 from pageflip.base.files import write_json, write_text
 from pageflip.evaluation.metrics import SUPPLIED_NAME
+from pageflip.events.timeline import Timeline
 from pageflip.frames.names import LABELS
 from pageflip.reports.charts import Axis, Chart, axis_up_to
 from pageflip.reports.evidence import overlay
 from pageflip.reports.page import STYLE_COLOURS, page_environment, score, share
-from pageflip.reports.timelines import Timeline, draw_timeline
+from pageflip.reports.timelines import draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
 

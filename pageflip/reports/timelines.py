@@ -7,42 +7,28 @@ probability are drawn.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 
 from pageflip.events.metrics import TOLERANCE_MS, Event, match_events
+from pageflip.events.timeline import Timeline
 from pageflip.reports.charts import round_step
 
 ROW_S, ROW_EVENTS = 20.0, 16
+
+
 MAX_ROWS = 24  # of one timeline; what is longer is cut, and said to be
+
+
 STEPS = 180  # of a row
+
+
 MOST_TICKS = 5
+
+
 WIDTH = 1000.0
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What happened and what was found in a video or stream, and the probabilities it was found in.
-
-    Attributes:
-        name: what stands above it.
-        times_s, probabilities: of each frame, float [N], N >= 1, times ascending; NaN where a frame cannot be read.
-        true, found: (onset, offset) of each event, the times of its first and last frame.
-    """
-
-    name: str
-    times_s: np.ndarray
-    probabilities: np.ndarray
-    true: tuple[Event, ...]
-    found: tuple[Event, ...]
-
-    @property
-    def wrong(self) -> int:
-        """How many events are missed or found wrongly."""
-        return len(self.true) + len(self.found) - 2 * len(match_events(self.true, self.found, TOLERANCE_MS))
 
 
 def draw_timeline(timeline: Timeline, max_rows: int = MAX_ROWS) -> dict[str, Any]:

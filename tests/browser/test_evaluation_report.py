@@ -8,7 +8,7 @@ from browser.chromium import Chromium, Page, find_chromium
 
 from pageflip.evaluation.videos import write_videos_report
 from pageflip.events.metrics import event_metrics
-from pageflip.reports.timelines import Timeline
+from pageflip.events.timeline import Timeline
 from report_factory import PROTOCOLS, write
 
 PHONE, DESK = 360, 1280

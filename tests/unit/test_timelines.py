@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pageflip.reports.timelines import MOST_TICKS, ROW_EVENTS, ROW_S, STEPS, WIDTH, Timeline, clock, draw_timeline
+from pageflip.events.timeline import Timeline
+from pageflip.reports.timelines import MOST_TICKS, ROW_EVENTS, ROW_S, STEPS, WIDTH, clock, draw_timeline
 
 
 def make_timeline(seconds=10.0, true=(), found=(), probabilities=None):
