@@ -281,9 +281,10 @@ def evaluate_videos(
     ] = Format.TABLE,
 ) -> None:
     """Measure how well a model finds the flips of labelled videos; a page shows true and found ones on timelines."""
-    from pageflip.evaluation.videos import REPORT_FILE, list_videos, write_videos_report
     from pageflip.evaluation.videos import evaluate_videos as measure
+    from pageflip.evaluation.videos import list_videos
     from pageflip.registry.loading import load_predictor
+    from pageflip.reports.videos_page import REPORT_FILE, write_videos_report
 
     list_videos(folder)  # refuses before a model is fetched
     plan = _stills_plan() if pages else None

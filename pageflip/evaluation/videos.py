@@ -6,7 +6,6 @@ that vary. Flips are found as `pageflip predict --events` finds them.
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.base.files import write_json, write_text
 from pageflip.base.progress import track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.baselines import BASELINES
@@ -27,11 +25,10 @@ from pageflip.footage.media import VIDEO_SUFFIXES
 from pageflip.footage.predict import find_events
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
-from pageflip.reports.page import STYLE_COLOURS, page_environment
-from pageflip.reports.timelines import draw_timeline
 
 TRUTH = ".events.json"
-RESULT_FILE, REPORT_FILE = "videos.json", "report.html"
+
+
 DECODER, ALONE = "decoder", "decoder_alone"
 
 
@@ -110,21 +107,6 @@ def evaluate_videos(
         else None,
     }
     return result, [one.timeline for one in judged]
-
-
-def write_videos_report(out: Path, result: Mapping[str, Any], timelines: list[Timeline]) -> None:
-    """Write videos.json and report.html, a page that asks for nothing from outside, into the folder `out`.
-
-    Raises:
-        ConfigError: `out` is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is no folder", "name another with --out.")
-    drawn = [draw_timeline(timeline) for timeline in timelines]
-    values = {"r": result, "timelines": drawn, "line_at": THRESHOLD, **STYLE_COLOURS}
-    page = page_environment().get_template("videos.html.j2").render(values)
-    write_json(out / RESULT_FILE, result)
-    write_text(out / REPORT_FILE, page)
 
 
 def _judge(video: Path, truth_file: Path, predictor: Predictor, plan: Stills | None) -> Judged:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from browser.chromium import Chromium, Page, find_chromium
 
-from pageflip.evaluation.videos import write_videos_report
 from pageflip.events.metrics import event_metrics
 from pageflip.events.timeline import Timeline
+from pageflip.reports.videos_page import write_videos_report
 from report_factory import PROTOCOLS, write
 
 PHONE, DESK = 360, 1280

@@ -7,9 +7,10 @@ import av
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.evaluation.videos import RESULT_FILE, evaluate_videos, list_videos, write_videos_report
+from pageflip.evaluation.videos import evaluate_videos, list_videos
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
+from pageflip.reports.videos_page import RESULT_FILE, write_videos_report
 from report_factory import HOSTILE, Page
 from uploads_factory import frame
 
