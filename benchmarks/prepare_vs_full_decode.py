@@ -1,6 +1,7 @@
 """How much faster the stage `prepare` packs frames than the usual way does.
 
-Measured: frames per second of `pageflip.frames.pack.build_pack`, everything included (listing, reading, SHA-256, decoding,
+Measured: frames per second of `pageflip.frames.pack.build_pack`, everything included (listing, reading, SHA-256,
+decoding,
 perceptual hash, statistics, table), on 480 synthetic frames of 1080x1920 (120 pictures, four times each) with one
 worker a core. Against: Pillow's full decode, convert and bilinear resize of the same files to the same size into the
 same kind of memory-mapped array, on as many threads. The value is the ratio of the two speeds. In the detail: the

@@ -1,6 +1,7 @@
 """How fast a folder of labelled JPEGs is scored, from the files to the metrics.
 
-Measured: frames per second of `pageflip.evaluation.folder.evaluate_folder`, one decoding worker a core, with the ONNX file
+Measured: frames per second of `pageflip.evaluation.folder.evaluate_folder`, one decoding worker a core, with the ONNX
+file
 of an untrained default network (the weights do not matter to speed), on 480 synthetic frames of 1080x1920 (120
 pictures, four times each); median of three. In the detail, alternating with it: decoding alone
 (`pageflip.frames.parallel.decode_in_chunks`) and the model alone (`Predictor.predict` on decoded frames), as frames per

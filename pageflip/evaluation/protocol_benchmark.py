@@ -226,7 +226,8 @@ def summarise(
         name, protocol, leaky, meaning; f1, f1_low, f1_high, precision, recall and confusion of all test predictions at
         once, n and n_flip of them, n_groups that the interval draws from, and `unit`, what such a group is; f1_mean,
         f1_least and f1_most over the folds; `in_sequence`, the same figures of the frames read with those before and
-        after them in their clip (see `pageflip.evaluation.temporal_refinement`); `seen`, see `pageflip.evaluation.protocol_folds.seen_in_training`,
+        after them in their clip (see `pageflip.evaluation.temporal_refinement`); `seen`, see
+        `pageflip.evaluation.protocol_folds.seen_in_training`,
         over all folds; and `folds`: name, seed, n, n_flip, f1 (None with one label), threshold, val_f1, train, val,
         best_epoch (from 1), epochs, seconds.
     """

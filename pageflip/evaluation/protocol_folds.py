@@ -1,6 +1,7 @@
 """Four ways to deal the same frames to training and test, from honest to leaky, as folds.
 
-- clip-disjoint: k folds of whole groups of clips (see `pageflip.frames.splitting`); other clips of a book may be trained on.
+- clip-disjoint: k folds of whole groups of clips (see `pageflip.frames.splitting`); other clips of a book may be
+trained on.
 - leave-one-book-out: each book is tested by a network that saw no frame of it, nor of a clip that shares a
   near-duplicate frame with it; validation books are kept apart from training books too.
 - later-frames: of every clip the earlier frames train, the next choose, the last judge. Many notebooks call this a

@@ -2,7 +2,8 @@
 
 The archive holds short clips of one label each, and no recording from rest through flip to rest. So clips are put one
 after another, those of a book together where books are known: notflip and flip by turns, in an order drawn by a seed.
-Every clip is used once. Each frame lasts 1/30 s (`pageflip.events.reader.SEQUENCE_FPS`), in the order of the frame numbers.
+Every clip is used once. Each frame lasts 1/30 s (`pageflip.events.reader.SEQUENCE_FPS`), in the order of the frame
+numbers.
 
 What this is not: transitions in a stream are hard cuts, between scenes that may differ in every way; clips begin and
 end where somebody cut them; and where an archive keeps only some frames of a recording, flips and rests are shorter
@@ -72,7 +73,8 @@ def judge_stitched(
     plan: Events | None = None,
     pack: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], list[Timeline]]:
-    """Stitch streams from the test clips of a table of predictions (see `pageflip.evaluation.metrics`), and find their flips.
+    """Stitch streams from the test clips of a table of predictions (see `pageflip.evaluation.metrics`), and find
+    their flips.
 
     Args:
         predictions: calibrated, of the parts `test` and, to learn from, `val`.

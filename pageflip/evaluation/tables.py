@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pageflip.evaluation.metrics import binary_metrics, floats
+from pageflip.evaluation.metrics import as_floats, binary_metrics
 from pageflip.frames.names import LABELS
 
 CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is
@@ -26,7 +26,7 @@ def clip_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, An
     rows = []
     for clip, part in predictions.groupby("clip", sort=True):
         target = int(part["target"].iloc[0])
-        called = floats(part["probability"]) >= threshold
+        called = as_floats(part["probability"]) >= threshold
         verdict = int(called.mean() >= CLIP_SHARE)
         rows.append(
             {
@@ -34,7 +34,7 @@ def clip_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, An
                 "label": LABELS[target],
                 "target": target,
                 "n": len(part),
-                "mean_probability": float(floats(part["probability"]).mean()),
+                "mean_probability": float(as_floats(part["probability"]).mean()),
                 "flip_share": float(called.mean()),
                 "verdict": LABELS[verdict],
                 "correct": verdict == target,
@@ -80,7 +80,7 @@ def worst_mistakes(predictions: pd.DataFrame, threshold: float, count: int) -> p
 
     At most MISTAKES_PER_CLIP come from one clip: its frames look alike, and one bad clip would hide all others.
     """
-    called = floats(predictions["probability"]) >= threshold
+    called = as_floats(predictions["probability"]) >= threshold
     wrong = predictions[called != (predictions["target"].to_numpy() == 1)]
     distance = (wrong["probability"] - wrong["target"]).abs()
     ranked = wrong.assign(_distance=distance).sort_values(

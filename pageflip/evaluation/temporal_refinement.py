@@ -1,6 +1,7 @@
 """What single frames of test clips are called when the frames before and after them are read too.
 
-Where frames come from videos the neighbours of a frame are there; the temporal network (`pageflip.events.temporal`) reads
+Where frames come from videos the neighbours of a frame are there; the temporal network (`pageflip.events.temporal`)
+reads
 them. It has learnt from drawn recordings and knows nothing of these clips. A clip has one label throughout, and no
 transition: figures on whole videos (`pageflip evaluate-videos`) are harder in one way and easier in another.
 """

@@ -1,6 +1,7 @@
 """What is learnt about leafing: how long flips and rests last, and what probabilities are worth as evidence.
 
-`inference/pretrained/events.json` holds the numbers; `python -m tasks.learn_events` makes it from drawn videos. The evidence of a
+`inference/pretrained/events.json` holds the numbers; `python -m tasks.learn_events` makes it from drawn videos. The
+evidence of a
 frame is linear in the model's log-odds around it, measured from the model's own threshold, so that the numbers serve
 other models than the one they were learnt with, if less well.
 """

@@ -1,7 +1,8 @@
 """The temporal network at work: probabilities of a video's frames that know what came before and after.
 
 `FrameEncoder` turns frames into vectors while they are decoded, `refine` reads the vectors and the probabilities of a
-whole sequence. Both parts of the network are ONNX files in `inference/pretrained/`; `python -m tasks.learn_events` makes them from
+whole sequence. Both parts of the network are ONNX files in `inference/pretrained/`; `python -m tasks.learn_events`
+makes them from
 drawn recordings. They serve any model: what they read of it are log-odds from its own threshold.
 
 Time is counted in frames of STEP_S: recordings with more frames a second are thinned out, others are read as they are.

@@ -101,7 +101,8 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
 class Sequence:
     """What is found in a video or folder of frames, of which `broken` could not be read.
 
-    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see `pageflip.footage.frame_scores.FrameScores`) and
+    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see
+    `pageflip.footage.frame_scores.FrameScores`) and
     `times_s` are those of the frames; times of a video only.
     """
 

@@ -44,7 +44,8 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path, *, name: str | None = None, version: str | None = None, threads: int = 0) -> "Predictor":
-        """Load an ONNX file that `pageflip.networks.onnx_export` wrote; `threads` 0 leaves it to ONNX Runtime to use all cores.
+        """Load an ONNX file that `pageflip.networks.onnx_export` wrote; `threads` 0 leaves it to ONNX Runtime to use
+        all cores.
 
         Raises:
             DataError: it is not such a file.

@@ -53,7 +53,8 @@ def export_onnx(
 ) -> None:
     """Write the network as ONNX: uint8 [N, height, width, 3] RGB -> probability of `flip`, float32 [N].
 
-    Scaling to 0..1, the temperature (see `pageflip.evaluation.calibration`) and the sigmoid are inside the graph. `facts` (with at
+    Scaling to 0..1, the temperature (see `pageflip.evaluation.calibration`) and the sigmoid are inside the graph.
+    `facts` (with at
     least `threshold`, and `review_band` where there is one) go into the file's metadata beside width and height. The
     same network gives the same bytes.
     """

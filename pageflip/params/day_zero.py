@@ -59,7 +59,7 @@ class DayZero(Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     quality: Annotated[int, Field(ge=1, le=100)]
-    ranges: dict[str, Any] = {}  # checked by pageflip.synthetic.ranges when something is drawn
+    ranges: dict[str, Any] = Field(default_factory=dict)  # checked by pageflip.synthetic.ranges when something is drawn
     shares: Shares
     prepare: Prepare
     threshold_tolerance: Share

@@ -1,1 +1,3 @@
 """MLflow: training runs, model versions, aliases and promotion."""
+
+import os

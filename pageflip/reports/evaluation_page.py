@@ -21,7 +21,7 @@ from pageflip.events.timeline import Timeline
 from pageflip.frames.names import LABELS
 from pageflip.reports.charts import Axis, Chart, axis_up_to
 from pageflip.reports.evidence import overlay
-from pageflip.reports.page import STYLE_COLOURS, page_environment, score, share
+from pageflip.reports.page import STYLE_COLOURS, format_score, format_share, page_environment
 from pageflip.reports.timelines import draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
@@ -172,7 +172,7 @@ def _cautions(metrics: Mapping[str, Any]) -> list[str]:
         cautions.append(f"All test frames are {present}: there is no ROC curve, and F1 says little.")
     if metrics["val"]["f1"] - metrics["f1"] > 0.1:
         cautions.append(
-            f"F1 on validation is {score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
+            f"F1 on validation is {format_score(metrics['val']['f1'])}, well above that on test: the threshold, or the "
             f"choice of the best epoch, fits the validation clips better than others."
         )
     return cautions + _cautions_of_choices(metrics)
@@ -189,7 +189,8 @@ def _cautions_of_choices(metrics: Mapping[str, Any]) -> list[str]:
     for label, reached in review["reached"].items():
         if not reached:
             cautions.append(
-                f"On validation no frames called {label} are right often enough ({share(review['error_rate'])} may be "
+                f"On validation no frames called {label} are right often enough"
+                f" ({format_share(review['error_rate'])} may be "
                 f"wrong): all of them are to be reviewed."
             )
     for name in metrics.get("shortcuts", {"flagged": []})["flagged"]:
@@ -230,7 +231,9 @@ def _roc_chart(metrics: Mapping[str, Any]) -> Chart:
     points, counts = metrics["curves"]["roc"], metrics["confusion"]
     chart = Chart("ROC", Axis("false positive rate"), Axis("true positive rate (recall)"))
     chart.line([0, 1], [0, 1], "guide", "chance")
-    chart.line([p["fpr"] for p in points], [p["tpr"] for p in points], "one", f"area {score(metrics['roc_auc'])}")
+    chart.line(
+        [p["fpr"] for p in points], [p["tpr"] for p in points], "one", f"area {format_score(metrics['roc_auc'])}"
+    )
     fpr = counts["fp"] / (counts["fp"] + counts["tn"])
     note = f"at the threshold: false positive rate {fpr:.3f}, recall {metrics['recall']:.3f}"
     return chart.dot(fpr, metrics["recall"], "mark", note).name("mark dot", "at the threshold")
@@ -240,7 +243,7 @@ def _pr_chart(metrics: Mapping[str, Any]) -> Chart:
     points, base = metrics["curves"]["pr"], metrics["n_flip"] / metrics["n"]
     chart = Chart("Precision and recall", Axis("recall"), Axis("precision"))
     chart.line([0, 1], [base, base], "guide", "all called flip")
-    name = f"average precision {score(metrics['average_precision'])}"
+    name = f"average precision {format_score(metrics['average_precision'])}"
     chart.line([p["recall"] for p in points], [p["precision"] for p in points], "one", name)
     note = f"at the threshold: recall {metrics['recall']:.3f}, precision {metrics['precision']:.3f}"
     return chart.dot(metrics["recall"], metrics["precision"], "mark", note).name("mark dot", "at the threshold")

@@ -21,11 +21,17 @@ def page_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "percent": _percent, "count": _count, "share": share, "points": _points}
+    environment.filters |= {
+        "score": format_score,
+        "percent": _percent,
+        "count": _count,
+        "share": format_share,
+        "points": _points,
+    }
     return environment
 
 
-def score(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     """Three decimals, cut rather than rounded up to a perfect 1."""
     if value is None:
         return "–"  # noqa: RUF001 - a typographic dash for the reader
@@ -36,7 +42,7 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
 
 
-def share(value: float | None) -> str:
+def format_share(value: float | None) -> str:
     """A percentage with one decimal: review bands are about few frames."""
     return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
 

@@ -26,7 +26,7 @@ from pageflip.base.errors import ConfigError, DataError, PageflipError, Unavaila
 from pageflip.runs import dvc_transfers
 from pageflip.runs.run_cache import fetch_run_cache, push_run_cache
 from pageflip.runs.run_store import RunStore
-from pageflip.runs.workspace import find_stage, workspace
+from pageflip.runs.workspace import find_stage, open_workspace
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -57,7 +57,7 @@ def run_stage(stage: str, run: RunStore, project: Path) -> Outcome:
     import time
 
     started = time.monotonic()
-    with workspace(run, project) as repo:
+    with open_workspace(run, project) as repo:
         node = find_stage(repo, stage)
         _pull_dependencies(repo, node, run)
         with dvc_transfers.explained(repo, f"earlier results of {stage} cannot be fetched from the DVC remote", REMEDY):
@@ -79,7 +79,7 @@ def fetch_outputs(run_id: str, paths: list[str], dest: Path, store: str | None =
         DataError: the run has no such output.
     """
     run = RunStore(store or settings.store_url(), run_id)
-    with workspace(run, settings.project_root()) as repo:
+    with open_workspace(run, settings.project_root()) as repo:
         from dvc.exceptions import DvcException
 
         try:

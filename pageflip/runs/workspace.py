@@ -40,7 +40,7 @@ S3_TIMEOUTS = {name: storage.S3_CONFIG[name] for name in ("connect_timeout", "re
 
 
 @contextmanager
-def workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
+def open_workspace(run: RunStore, project: Path) -> Iterator["Repo"]:
     """A clean DVC repository with the code, the run's inputs and the lock entries so far; the working directory."""
     from dvc.repo import Repo
 

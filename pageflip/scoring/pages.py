@@ -41,7 +41,7 @@ LISTED = 500  # rows of a page's table; the files beside it hold them all
 SHOWN = 120  # stills on a page
 
 
-def thumbnail(path: Path) -> str:
+def encode_thumbnail(path: Path) -> str:
     """A small JPEG of a still, in base64."""
     buffer = BytesIO()
     with Image.open(path) as image:
@@ -69,7 +69,7 @@ def publish_index(results_url: str, model_name: str, model_version: str, outcome
     results = [json.loads(content) for content in storage.read_many(marker.url for marker in markers)]
     results.sort(key=lambda result: (result["scored_at"], result["upload"]), reverse=True)
     problems = [outcome for outcome in outcomes if outcome["status"] not in (SCORED, ALREADY)]
-    page = render(
+    page = render_page(
         "scoring_index.html.j2",
         model=model_name,
         version=model_version,
@@ -83,7 +83,7 @@ def publish_index(results_url: str, model_name: str, model_version: str, outcome
     return address
 
 
-def page(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -> dict[str, Any]:
+def page_values(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -> dict[str, Any]:
     broken = [(i, scores.names[i], error) for i, error in enumerate(scores.errors) if error]
     return {
         "flips": flips[:LISTED],
@@ -113,7 +113,7 @@ def timeline(probabilities: np.ndarray) -> str:
     return " ".join(points)
 
 
-def render(template: str, **values: Any) -> bytes:
+def render_page(template: str, **values: Any) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pageflip", "reports/templates"),
         autoescape=True,

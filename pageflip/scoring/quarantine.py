@@ -16,11 +16,13 @@ import shutil
 from pageflip.base import storage
 from pageflip.base.storage import join
 from pageflip.footage.media import LocalFile
-from pageflip.scoring.results import REASON, now, write_json
+from pageflip.scoring.results import REASON, utc_now, write_json
 from pageflip.scoring.uploads import Upload
 
 
-def quarantine(upload: Upload, files: list[LocalFile], sha256: str, reason: str, results_url: str, run: str) -> None:
+def quarantine_upload(
+    upload: Upload, files: list[LocalFile], sha256: str, reason: str, results_url: str, run: str
+) -> None:
     target = quarantine_url(results_url, sha256)
     if storage.exists(join(target, REASON)):
         return
@@ -38,7 +40,7 @@ def quarantine(upload: Upload, files: list[LocalFile], sha256: str, reason: str,
             "sha256": sha256,
             "reason": reason,
             "run": run,
-            "when": now(),
+            "when": utc_now(),
         }
         write_json(prepared / REASON, facts)
         storage.publish_folder(prepared, target, REASON)

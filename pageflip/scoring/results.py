@@ -87,7 +87,7 @@ def version_url(results_url: str, model_name: str, model_version: str | None) ->
     return join(results_url, model_name, f"v{model_version}")
 
 
-def published(target: str) -> dict[str, Any] | None:
+def read_published(target: str) -> dict[str, Any] | None:
     try:
         return json.loads(storage.read_bytes(join(target, RESULT)))
     except FileNotFoundError:
@@ -98,5 +98,5 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def now() -> str:
+def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -31,8 +31,8 @@ from pageflip.footage.media import IMAGE, SEQUENCE, VIDEO, LocalFile
 from pageflip.params.scoring import Stills
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import MOST_ATTEMPTS, Ledger
-from pageflip.scoring.pages import LISTED, SHOWN, page, render, thumbnail
-from pageflip.scoring.quarantine import quarantine
+from pageflip.scoring.pages import LISTED, SHOWN, encode_thumbnail, page_values, render_page
+from pageflip.scoring.quarantine import quarantine_upload
 from pageflip.scoring.results import (
     ALREADY,
     CHANGED,
@@ -43,8 +43,8 @@ from pageflip.scoring.results import (
     STILLS,
     UNREADABLE,
     Outcome,
-    now,
-    published,
+    read_published,
+    utc_now,
     version_url,
     write_json,
 )
@@ -104,7 +104,7 @@ def _score(
     except PermissionError as error:
         return Outcome(upload.name, UNREADABLE, reason=str(error))
     target = join(version_url(results_url, predictor.name, predictor.version), sha256)
-    done = published(target)
+    done = read_published(target)
     if done is None:
         with storage.staging_folder(target) as staging:
             prepared = staging / "result"
@@ -117,11 +117,11 @@ def _score(
             if now is None or now.fingerprint != upload.fingerprint:  # so that what was read was not the upload
                 return Outcome(upload.name, CHANGED if now else GONE)
             if reason is not None:
-                quarantine(upload, files, sha256, reason, results_url, run)
+                quarantine_upload(upload, files, sha256, reason, results_url, run)
                 ledger.add(upload, sha256, bad=True)
                 return Outcome(upload.name, QUARANTINED, sha256, reason)
             storage.publish_folder(prepared, target, RESULT)
-        done = published(target) or {}
+        done = read_published(target) or {}
     ledger.add(upload, sha256, bad=False)
     # A retry finds what an earlier attempt of the same run has published: it still is this run's work.
     ours = (done.get("run"), done.get("upload")) == (run, upload.name)
@@ -170,14 +170,14 @@ def _prepare(
         "duration_s": scores.times_s[-1],
         "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not media.is_image(f.name)][:LISTED],
         "run": run,
-        "scored_at": now(),
+        "scored_at": utc_now(),
     }
     pq.write_table(frame_table(scores, predictor), folder / "frames.parquet")
     found = {"events": _events(upload.kind, flips), "stills": [_still(still) for still in stills]}
     write_json(folder / "events.json", {**head, "frames": len(probabilities), **found})
-    shown = [(still, thumbnail(folder / STILLS / still.file)) for still in stills[:SHOWN]]
-    values = page(scores, flips, upload.kind, predictor.threshold)
-    page = render("scoring.html.j2", result=result, stills=shown, **values)
+    shown = [(still, encode_thumbnail(folder / STILLS / still.file)) for still in stills[:SHOWN]]
+    values = page_values(scores, flips, upload.kind, predictor.threshold)
+    page = render_page("scoring.html.j2", result=result, stills=shown, **values)
     (folder / "index.html").write_bytes(page)
     write_json(folder / RESULT, result)
     return None

@@ -35,7 +35,7 @@ def is_first_process() -> bool:
     return not rank_zero_only.rank and os.environ.get("NODE_RANK", "0") == "0"
 
 
-def devices(fit: Fit, accelerator: str) -> int:
+def device_count(fit: Fit, accelerator: str) -> int:
     """How many devices of this node train; of CPU "devices" as many processes as are asked for.
 
     Raises:

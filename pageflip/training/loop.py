@@ -21,7 +21,7 @@ from pageflip.networks.initial_weights import load_initial
 from pageflip.params.training import Augment, Fit
 from pageflip.training.batches import EpochShuffle, Part, make_loader, stays_on_device
 from pageflip.training.checkpoints import LAST, StoredCheckpoints, resume_from
-from pageflip.training.devices import devices, pick_accelerator
+from pageflip.training.devices import device_count, pick_accelerator
 from pageflip.training.module import MONITOR, FlipModule
 
 VALIDATION_BATCH = 256
@@ -86,7 +86,7 @@ def train_network(
     keep_last = ModelCheckpoint(checkpoints, LAST.removesuffix(".ckpt"), save_top_k=1, enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator=accelerator,
-        devices=devices(fit, accelerator),
+        devices=device_count(fit, accelerator),
         num_nodes=fit.num_nodes,
         strategy=fit.strategy,
         use_distributed_sampler=False,  # EpochShuffle deals the frames; each process validates on all of them

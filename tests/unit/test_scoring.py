@@ -141,7 +141,7 @@ def test_everything_but_the_marker_is_the_same_when_it_is_scored_again(
 ) -> None:
     video(drop / "book.mp4", [DARK] * 20 + [BRIGHT] * 20)
     for place, now in ((results, "2026-01-01T00:00"), (tmp_path / "again", "2026-01-02T00:01")):
-        monkeypatch.setattr(scoring_results, "_now", lambda now=now: now)
+        monkeypatch.setattr("pageflip.scoring.score.utc_now", lambda now=now: now)
         score(drop, place, predictor, run=now)
     published = [snapshot(place / "pageflip") for place in (results, tmp_path / "again")]
     one, two = ({name: content for name, (content, _) in files.items()} for files in published)
