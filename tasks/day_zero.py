@@ -45,18 +45,18 @@ from pageflip.params.day_zero import DayZero
 from pageflip.params.evaluation import Threshold
 from pageflip.params.load import parse
 from pageflip.params.sections import Shares
+from pageflip.pretraining import compact_network
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage import scene
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import loop
-from tasks import compact_day_zero
 from tasks.evaluate import judge, predict_parts
 from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 
 NETWORK = "efficientnet_lite0"
-COMPACT_FILES = f"{cards.NAME}.{compact_day_zero.NETWORK}.*"
+COMPACT_FILES = f"{cards.NAME}.{compact_network.NETWORK}.*"
 COMMAND = "python -m tasks.day_zero"
 MOST_BYTES = 6_000_000  # of the ONNX file: it is committed, and phones load it
 SPLIT_DRAW = 61  # constant of the random numbers that deal books to parts
@@ -77,11 +77,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=cards.FOLDER, help="folder of the files")
     parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
-    parser.add_argument("--network", choices=(NETWORK, compact_day_zero.NETWORK), default=NETWORK)
+    parser.add_argument("--network", choices=(NETWORK, compact_network.NETWORK), default=NETWORK)
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     params, work = load_params(args.params), args.work or default_work()
-    if args.network == compact_day_zero.NETWORK:
+    if args.network == compact_network.NETWORK:
         make_compact(params, work=work, out=args.out)
         return
     if args.from_weights:
@@ -169,12 +169,12 @@ def make_compact(params: Params, *, work: Path, out: Path) -> dict:
     frames = find_frames(work, teacher["data"]["frames_sha256"])
     pack, index = open_pack(frames)
     assignment = split_books(index, plan.shares, plan.seed)
-    network, learnt = compact_day_zero.learn(params, plan, pack, assignment, frames=frames, work=work, out=out)
+    network, learnt = compact_network.learn(params, plan, pack, assignment, frames=frames, work=work, out=out)
     _, metrics = judge_alone(network, params, pack, assignment, plan.threshold_tolerance)
     card = {
         "model": cards.NAME,
-        "network": compact_day_zero.NETWORK,
-        "command": compact_day_zero.COMMAND,
+        "network": compact_network.NETWORK,
+        "command": compact_network.COMMAND,
         "seed": params.day_zero.seed,
         "params": params.day_zero.compact.model_dump() | {"augment": params.day_zero.augment.model_dump()},
         "width": plan.prepare.width,
@@ -185,7 +185,7 @@ def make_compact(params: Params, *, work: Path, out: Path) -> dict:
         "test": {name: metrics[name] for name in TOLD},
         "licences": teacher["licences"],
     }
-    card = compact_day_zero.write(network, card | learnt, out)
+    card = compact_network.write(network, card | learnt, out)
     test = card["test"]
     print(
         f"day-zero: {card['network']}: F1 {test['f1']:.4f} (95% {test['f1_low']:.4f} to {test['f1_high']:.4f}),",

@@ -55,11 +55,11 @@ from pageflip.inference import day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
 from pageflip.params.events import Events
+from pageflip.pretraining import compact_network
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.synthetic.video import write_video
-from tasks import compact_day_zero
 from tasks.day_zero import renderer_digest
 
 COMMAND = "python -m tasks.learn_events"
@@ -81,12 +81,12 @@ class Readers:
         Raises:
             DataError: one is missing, or not as its card says, or they take frames of different sizes.
         """
-        main, other = day_zero.load_day_zero(), compact_day_zero.load()
+        main, other = day_zero.load_day_zero(), compact_network.load()
         if (main.width, main.height) != (other.width, other.height):
             raise DataError(
                 f"day-zero takes frames of {main.width}x{main.height}, its compact network of "
                 f"{other.width}x{other.height}",
-                f"make that anew: `{compact_day_zero.COMMAND}`.",
+                f"make that anew: `{compact_network.COMMAND}`.",
             )
         return cls(main, other)
 

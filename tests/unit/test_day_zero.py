@@ -20,8 +20,8 @@ from pageflip.inference import cards, day_zero
 from pageflip.networks import build, cnn, predict
 from pageflip.params.all import Params, load_params
 from pageflip.params.sections import Shares
+from pageflip.pretraining import compact_network
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from tasks import compact_day_zero
 from tasks import day_zero as task
 
 ROOT = Path(__file__).parents[2]
@@ -268,7 +268,7 @@ def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
     pack, _ = open_pack(packed[1])
     network = build.build_network("cnn", card["params"]["network"])
     cnn.load_cnn_weights(network, cards.compact_weights(out))
-    predictor = compact_day_zero.load(out)
+    predictor = compact_network.load(out)
     frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
     expected = calibrated(predict.predict_logits(network, frames, np.arange(3)), 1.0)
 

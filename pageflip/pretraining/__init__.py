@@ -1,0 +1,1 @@
+"""Production of the pretrained files that ship with the package."""
