@@ -56,11 +56,11 @@ from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
 from pageflip.params.events import Events
 from pageflip.pretraining import compact_network
+from pageflip.pretraining.drawn import renderer_digest
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.synthetic.video import write_video
-from tasks.day_zero import renderer_digest
 
 COMMAND = "python -m tasks.learn_events"
 HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training

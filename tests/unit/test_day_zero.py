@@ -20,9 +20,9 @@ from pageflip.inference import cards, day_zero
 from pageflip.networks import build, cnn, predict
 from pageflip.params.all import Params, load_params
 from pageflip.params.sections import Shares
-from pageflip.pretraining import compact_network
+from pageflip.pretraining import compact_network, drawn
+from pageflip.pretraining import day_zero as pretraining_day_zero
 from pageflip.synthetic.ranges import Ranges, load_synthesize
-from tasks import day_zero as task
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,9 +47,9 @@ def tiny(params_file, **changes):
 @pytest.fixture(scope="module", autouse=True)
 def renderer():
     """One version of the renderer throughout."""
-    digest = task.renderer_digest()
+    digest = drawn.renderer_digest()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task, "renderer_digest", lambda: digest)
+        patch.setattr(drawn, "renderer_digest", lambda: digest)
         yield
 
 
@@ -57,7 +57,9 @@ def renderer():
 def made(params_file, tmp_path_factory):
     """The folders of work and of the model, and the card that was returned."""
     place = tmp_path_factory.mktemp("day-zero")
-    card = task.make_day_zero(tiny(params_file), Ranges(), work=place / "work", out=place / "weights", workers=1)
+    card = pretraining_day_zero.make_day_zero(
+        tiny(params_file), Ranges(), work=place / "work", out=place / "weights", workers=1
+    )
     return place / "work", place / "weights", card
 
 
@@ -101,7 +103,9 @@ def test_the_card_says_what_the_model_was_made_from(made, params_file):
 
 def test_frames_that_are_complete_are_used_again_and_give_the_same_model(made, params_file, tmp_path, capsys):
     work, _, card = made
-    again = task.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "again", workers=1)
+    again = pretraining_day_zero.make_day_zero(
+        tiny(params_file), Ranges(), work=work, out=tmp_path / "again", workers=1
+    )
     assert "are used again" in capsys.readouterr().out
     assert timeless(again) == timeless(card)
     assert not list((work / "checkpoints").iterdir())
@@ -111,7 +115,7 @@ def test_the_same_files_are_derived_from_weights_and_frames_without_training(mad
     work, out, card = made
     shutil.copytree(out, tmp_path / "weights")
     (tmp_path / "weights" / "day-zero.onnx").unlink()
-    again = task.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
+    again = pretraining_day_zero.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
     assert timeless(again) == timeless(card)
     assert sha256_of(tmp_path / "weights" / "day-zero.onnx") == card["onnx_sha256"]
     assert "epoch" not in capsys.readouterr().out
@@ -120,14 +124,14 @@ def test_the_same_files_are_derived_from_weights_and_frames_without_training(mad
 def test_weights_are_judged_on_the_frames_of_their_training_only(made, params_file, tmp_path):
     _, out, _ = made
     with pytest.raises(DataError, match=r"were trained on \([0-9a-f]{12}\) are not in(.*\n.*)--work"):
-        task.remake_from_weights(tiny(params_file), work=tmp_path, out=out)
+        pretraining_day_zero.remake_from_weights(tiny(params_file), work=tmp_path, out=out)
 
 
 def test_other_parameters_of_the_drawing_are_other_frames(made, params_file, tmp_path):
     work, _, _ = made
     before = set(work.iterdir())
     plan = tiny(params_file).day_zero.model_copy(update={"seed": 8})
-    task.prepare(plan, Ranges(), "renderer", work, 1)
+    drawn.prepare(plan, Ranges(), "renderer", work, 1)
     assert len(set(work.iterdir()) - before) == 2  # drawn and packed
 
 
@@ -138,14 +142,18 @@ def die(*_):
 def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path, capsys, monkeypatch):
     work, _, card = made
     shutil.copytree(work, tmp_path / "work")
-    export = task.export
-    monkeypatch.setattr(task, "export", die)
+    export = pretraining_day_zero.export
+    monkeypatch.setattr(pretraining_day_zero, "export", die)
     with pytest.raises(RuntimeError, match="killed"):
-        task.make_day_zero(tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1)
-    monkeypatch.setattr(task, "export", export)
+        pretraining_day_zero.make_day_zero(
+            tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1
+        )
+    monkeypatch.setattr(pretraining_day_zero, "export", export)
     assert not (tmp_path / "out").exists()
     capsys.readouterr()
-    again = task.make_day_zero(tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1)
+    again = pretraining_day_zero.make_day_zero(
+        tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1
+    )
     output = capsys.readouterr().out
     assert "going on from the checkpoint" in output
     assert "epoch 0" not in output
@@ -155,16 +163,16 @@ def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path,
 def test_a_network_that_is_too_large_is_refused_before_anything_is_drawn(params_file, tmp_path):
     params = tiny(params_file, network={"stages": 7, "last": 128})
     with pytest.raises(ConfigError, match=r"weights are 1\d\.\d MB, allowed are 6 MB(.*\n.*)stages"):
-        task.make_day_zero(params, Ranges(), work=tmp_path / "work", out=tmp_path / "out")
+        pretraining_day_zero.make_day_zero(params, Ranges(), work=tmp_path / "work", out=tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_onnx_file_that_is_too_large_is_not_written(made, params_file, tmp_path, monkeypatch):
     work, _, _ = made
-    monkeypatch.setattr(task, "MOST_BYTES", 50_000)
-    monkeypatch.setattr(task, "check_size", lambda network: None)
+    monkeypatch.setattr(pretraining_day_zero, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(pretraining_day_zero, "check_size", lambda network: None)
     with pytest.raises(DataError, match=r"the ONNX file is 0\.\d MB"):
-        task.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "out", workers=1)
+        pretraining_day_zero.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -172,12 +180,14 @@ def test_books_stand_on_one_side_each_and_all_parts_have_some():
     index = pd.DataFrame({"book": [f"b{number // 3}" for number in range(60)]})
     for name in ("label", "video", "frame", "clip"):
         index[name] = "x"
-    table = task.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)
+    table = pretraining_day_zero.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)
     assert (table.groupby("book")["part"].nunique() == 1).all()
     assert table.drop_duplicates("book")["part"].value_counts().to_dict() == {"train": 14, "val": 4, "test": 2}
-    assert (task.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)["part"] == table["part"]).all()
+    assert (
+        pretraining_day_zero.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)["part"] == table["part"]
+    ).all()
     with pytest.raises(ConfigError, match="2 books are too few for three parts"):
-        task.split_books(index[:6], Shares(train=0.7, val=0.2, test=0.1), seed=1)
+        pretraining_day_zero.split_books(index[:6], Shares(train=0.7, val=0.2, test=0.1), seed=1)
 
 
 @pytest.fixture
@@ -228,19 +238,19 @@ def test_the_committed_model_is_whole_small_and_packaged():
 
 
 def test_real_frames_are_measured_and_told(made, packed, capsys):
-    task.print_real(packed[0], made[1])
+    pretraining_day_zero.print_real(packed[0], made[1])
     assert re.search(r"day-zero: 60 real frames: F1 0\.\d+, ROC AUC", capsys.readouterr().out)
 
 
 def test_day_zero_draws_wider_than_the_sample_where_its_own_ranges_say_so(params_file):
     plan = load_params(params_file).day_zero
-    sample, own = load_synthesize(params_file).ranges, task.ranges_of(params_file, plan)
+    sample, own = load_synthesize(params_file).ranges, pretraining_day_zero.ranges_of(params_file, plan)
     assert own.book.page_width == tuple(plan.ranges["book"]["page_width"]) != sample.book.page_width
     assert own.book.thickness == sample.book.thickness
     assert own.flips == sample.flips
     wrong = plan.model_copy(update={"ranges": {"book": {"page_widht": [0.1, 0.2]}}})
     with pytest.raises(ConfigError, match=r"unknown key book\.page_widht \(did you mean page_width"):
-        task.ranges_of(params_file, wrong)
+        pretraining_day_zero.ranges_of(params_file, wrong)
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +259,7 @@ def compact(made, params_file, tmp_path_factory):
     place = tmp_path_factory.mktemp("compact")
     shutil.copytree(made[0], place / "work")
     shutil.copytree(made[1], place / "weights")
-    card = task.make_compact(tiny(params_file), work=place / "work", out=place / "weights")
+    card = pretraining_day_zero.make_compact(tiny(params_file), work=place / "work", out=place / "weights")
     return place / "work", place / "weights", card
 
 
@@ -284,7 +294,7 @@ def test_the_same_seed_gives_the_same_compact_network(compact, params_file, tmp_
     (imitation,) = (tmp_path / "work").glob("imitation-*")
     learnt = sha256_of(imitation)
     imitation.unlink()
-    again = task.make_compact(tiny(params_file), work=tmp_path / "work", out=tmp_path / "weights")
+    again = pretraining_day_zero.make_compact(tiny(params_file), work=tmp_path / "work", out=tmp_path / "weights")
     assert sha256_of(imitation) == learnt
     assert again == card
 
@@ -292,7 +302,7 @@ def test_the_same_seed_gives_the_same_compact_network(compact, params_file, tmp_
 def test_day_zero_that_is_made_anew_leaves_the_compact_network_where_it_is(compact, params_file, tmp_path):
     work, out, card = compact
     shutil.copytree(out, tmp_path / "weights")
-    task.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
+    pretraining_day_zero.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
     assert cards.read_compact_card(tmp_path / "weights") == card
     cards.compact_weights(tmp_path / "weights")
 
