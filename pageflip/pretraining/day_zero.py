@@ -28,6 +28,7 @@ from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation.exported import check_parity
 from pageflip.evaluation.folder import evaluate_folder
+from pageflip.evaluation.judging import judge, predict_parts
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards, day_zero
@@ -43,7 +44,6 @@ from pageflip.pretraining.drawn import digest, find_frames, find_pack, frames_di
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import loop
-from tasks.evaluate import judge, predict_parts
 from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
+from pageflip.evaluation.judging import check_split_of_frames, choose, judge, predict_parts
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Threshold
-from tasks.evaluate import check_split_of_frames, choose, count_parts, gather_facts, judge, licences, predict_parts
+from pageflip.reports.card_facts import count_parts, gather_facts, licences
 
 
 def make_index(frames=8):
