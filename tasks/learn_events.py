@@ -15,100 +15,16 @@ from them, are kept in the work folder, named by all that they depend on.
 """
 
 import argparse
-import hashlib
-import json
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
-from pageflip.base.errors import ConfigError, DataError
-from pageflip.base.files import folder_in_one_piece, sha256_of, write_text
-from pageflip.base.progress import counting, track
-from pageflip.evaluation.metrics import binary_metrics
-from pageflip.events import decoder_model
-from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
-from pageflip.events.decoder_model import log_odds
-from pageflip.events.metrics import Truth, read_truth
-from pageflip.events.temporal import (
-    LEARNT,
-    PLANE_SHAPE,
-    PLANES,
-    STEP_S,
-    THRESHOLD,
-    FrameEncoder,
-    load_temporal,
-    planes_of,
-    refine,
-)
-from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
-from pageflip.frames.names import LABELS, list_frames, read_books
+from pageflip.events.temporal import LEARNT
 from pageflip.frames.parallel import available_cores
-from pageflip.frames.pixels import decode_image
-from pageflip.frames.video import iter_video
-from pageflip.inference import day_zero
-from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
-from pageflip.params.events import Events
-from pageflip.pretraining import compact_network
-from pageflip.pretraining.drawn import renderer_digest
-from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.ranges import Ranges, load_synthesize
-from pageflip.synthetic.stage.scene import plan_clips
-from pageflip.synthetic.video import write_video
-
-COMMAND = "python -m tasks.learn_events"
-HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training
-LEAST_VIDEOS = 2 * HELD_EVERY  # those held out are judged by cross-validation, which wants two
-
-
-@dataclass(frozen=True)
-class Readers:
-    """The models of single frames whose words the temporal network learns from; both take frames of one size."""
-
-    main: Predictor
-    other: Predictor
-
-    @classmethod
-    def load(cls) -> "Readers":
-        """day-zero, and the compact network.
-
-        Raises:
-            DataError: one is missing, or not as its card says, or they take frames of different sizes.
-        """
-        main, other = day_zero.load_day_zero(), compact_network.load()
-        if (main.width, main.height) != (other.width, other.height):
-            raise DataError(
-                f"day-zero takes frames of {main.width}x{main.height}, its compact network of "
-                f"{other.width}x{other.height}",
-                f"make that anew: `{compact_network.COMMAND}`.",
-            )
-        return cls(main, other)
-
-    @property
-    def name(self) -> str:
-        """Both versions: what was read is kept under it."""
-        return f"{self.main.version}.{self.other.version}"
-
-    def read(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The main one's probabilities and the other one's log-odds, float [N], of uint8 [N, height, width, 3]."""
-        return self.main.predict(pixels), log_odds(self.other.predict(pixels), self.other.threshold)
-
-
-@dataclass(frozen=True)
-class Footage:
-    """A video's frames in short: their planes uint8 [N, PLANES, h, w], the rest but for the truth float [N]."""
-
-    times_s: np.ndarray
-    probabilities: np.ndarray
-    other_odds: np.ndarray
-    planes: np.ndarray
-    truth: Truth
+from pageflip.pretraining.events import learn
+from pageflip.pretraining.recordings import draw_clips, draw_videos
+from pageflip.synthetic.ranges import load_synthesize
 
 
 def main() -> None:

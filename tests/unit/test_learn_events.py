@@ -12,8 +12,9 @@ from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.events.temporal import load_temporal
 from pageflip.frames.names import list_frames
 from pageflip.params.all import load_params
+from pageflip.pretraining import events, recordings
 from pageflip.synthetic.ranges import Ranges
-from tasks import learn_events as task
+from tasks import learn_events
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def plan(params_file, tmp_path_factory):
 def learnt(plan, tmp_path_factory):
     """The folders of videos, of clips and of what is learnt, and its metrics."""
     place = tmp_path_factory.mktemp("events")
-    videos, clips = (draw(plan, Ranges(), place, 1) for draw in (task.draw_videos, task.draw_clips))
-    return videos, clips, place / "out", task.learn(plan, videos, place / "out", clips)
+    videos, clips = (draw(plan, Ranges(), place, 1) for draw in (recordings.draw_videos, recordings.draw_clips))
+    return videos, clips, place / "out", events.learn(plan, videos, place / "out", clips)
 
 
 def test_what_is_learnt_can_be_used(learnt):
@@ -47,32 +48,32 @@ def test_what_is_learnt_can_be_used(learnt):
 
 def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
     _, clips, _, _ = learnt
-    known, unknown = task.read_clips(clips, task.Readers.load())
+    known, unknown = recordings.read_clips(clips, recordings.Readers.load())
     assert (len(known), len(unknown)) == (6, 2)
     assert {int(clip.states[0]) for clip in unknown} == {0, 1}
     assert all(len(set(clip.states)) == 1 for clip in known + unknown)
 
 
 def test_a_compact_network_of_another_size_than_day_zero_is_refused(monkeypatch):
-    other = replace(task.compact_day_zero.load(), width=54)
-    monkeypatch.setattr(task.compact_day_zero, "load", lambda: other)
+    other = replace(learn_events.compact_day_zero.load(), width=54)
+    monkeypatch.setattr(learn_events.compact_day_zero, "load", lambda: other)
     with pytest.raises(DataError, match=r"frames of 108x192, its compact network of 54x192(.*\n.*)--network cnn"):
-        task.Readers.load()
+        recordings.Readers.load()
 
 
 def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
     videos, clips, _, _ = learnt
-    monkeypatch.setattr(task, "write_archive", None)
-    monkeypatch.setattr(task, "write_video", None)
-    monkeypatch.setattr(task, "decode_image", None)
-    assert task.draw_clips(plan, Ranges(), clips.parent, 1) == clips
-    assert task.draw_videos(plan, Ranges(), videos.parent, 1) == videos
-    assert task.read_clips(clips, task.Readers.load())
+    monkeypatch.setattr(learn_events, "write_archive", None)
+    monkeypatch.setattr(learn_events, "write_video", None)
+    monkeypatch.setattr(learn_events, "decode_image", None)
+    assert recordings.draw_clips(plan, Ranges(), clips.parent, 1) == clips
+    assert recordings.draw_videos(plan, Ranges(), videos.parent, 1) == videos
+    assert recordings.read_clips(clips, recordings.Readers.load())
 
 
 def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
     videos, _, _, _ = learnt
-    task.learn(plan, videos, tmp_path / "out")
+    events.learn(plan, videos, tmp_path / "out")
     source = load_event_model(tmp_path / "out" / IN_SEQUENCE_FILE.name).learnt_from
     assert source["source"] == "videos of the user"
     assert "held_out_clips" not in source
@@ -87,7 +88,7 @@ def test_too_few_videos_with_their_truth_are_refused(plan, learnt, tmp_path):
     shutil.copytree(learnt[0], tmp_path / "videos")
     (tmp_path / "videos" / "000.events.json").unlink()
     with pytest.raises(ConfigError, match="holds 7 videos with their truth, and at least 8 are needed"):
-        task.learn(plan, tmp_path / "videos", tmp_path / "out")
+        events.learn(plan, tmp_path / "videos", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -96,5 +97,5 @@ def test_a_clip_that_cannot_be_read_is_named(learnt, tmp_path):
     broken = tmp_path / "clips" / list_frames(tmp_path / "clips")[0].path
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=broken.name):
-        task.read_clips(tmp_path / "clips", task.Readers.load())
+        recordings.read_clips(tmp_path / "clips", recordings.Readers.load())
     assert [place.name for place in tmp_path.iterdir()] == ["clips"]
