@@ -11,7 +11,8 @@ from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.params.all import load_params
 from pageflip.params.registry import Override
 from pageflip.registry import aliases, client, journal, promotion, versions
-from tasks.promote import approved, candidate_version, decide, promote, verify
+from pageflip.registry.promotion import approved, candidate_version, decide, promote
+from tasks.promote import verify
 
 GOOD, CALLS_ALL_FLIPS, TWIN_OF_GOOD = "1", "2", "3"  # see REGISTERED in conftest.py
 WIDTH, HEIGHT = 27, 48
@@ -282,7 +283,7 @@ def test_a_champion_that_changed_after_the_comparison_is_not_replaced(staged, mo
         promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="somebody else was faster")
         return decision
 
-    monkeypatch.setattr("tasks.promote.decide", slow)
+    monkeypatch.setattr("pageflip.registry.promotion.decide", slow)
     with pytest.raises(
         UnavailableError, match="champion pointed to none when this was decided, and points to version 2"
     ):
