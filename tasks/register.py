@@ -12,26 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
-from torch import nn
 
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
-from pageflip.evaluation.exported import check_parity, measure_file
+from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.frames.pack import open_pack
-from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
-from pageflip.networks.onnx_export import export_onnx, quantize_onnx
-from pageflip.networks.predict import predict_rows
+from pageflip.frames.splitting import ASSIGNMENT_FILE, read_assignment
+from pageflip.networks.onnx_export import export_onnx
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.registry import Register
 from pageflip.registry import client, registration, versions
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
-INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
+
+
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")
 
 
@@ -112,39 +110,6 @@ def export(
     }
     write_json(folder / versions.CARD_FILE, card)
     return card, latency_ms
-
-
-def band_of(review: dict) -> list[float] | None:
-    """The review band as the file's metadata holds it: [lowest, highest], or None."""
-    return None if review["low"] is None else [review["low"], review["high"]]
-
-
-def export_files(
-    network: nn.Module, path: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Register, temperature: float
-) -> dict:
-    """Write the int8 twin beside `path`, measure both on validation, and take the twin away where it loses too much.
-
-    Returns:
-        fp32 and int8: {file, offered, reason (why not, or None), and the keys of `measure_file`}.
-    """
-    target_path = path.with_name(f"{path.stem}.int8.onnx")
-    train = part_rows(assignment, "train")[0]
-    chosen = np.unique(np.linspace(0, len(train) - 1, min(params.int8.calibration_frames, len(train)), dtype=int))
-    quantize_onnx(path, target_path, frames[train[chosen]])
-    rows, target = part_rows(assignment, "val")
-    expected = predict_rows(network, frames, rows, temperature=temperature)
-    files = {}
-    for name, file in (("fp32", path), ("int8", target_path)):
-        measured = measure_file(file, frames, rows, target, expected, latency_runs=params.latency_runs)
-        files[name] = {"file": file.name, "offered": True, "reason": None, **measured}
-    int8, limit = files["int8"], params.int8.max_f1_loss
-    if int8["f1_loss"] > limit:
-        int8 |= {"offered": False, "reason": f"it loses {int8['f1_loss']:.2f} points of F1, allowed are {limit:g}"}
-        target_path.unlink()
-    for name, row in files.items():
-        print(f"export: {name}: {row['bytes'] / 1e6:.2f} MB, {row['latency_ms']:.2f} ms a frame on one core,", end=" ")
-        print(f"F1 {row['f1']:.4f} on validation" + (f"; not offered: {row['reason']}" if row["reason"] else ""))
-    return files
 
 
 def register(folder: Path, card: dict, name: str, split: str, latency_ms: Mapping[str, float]) -> str:

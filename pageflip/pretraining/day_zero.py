@@ -26,7 +26,7 @@ from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
-from pageflip.evaluation.exported import check_parity
+from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.evaluation.folder import evaluate_folder
 from pageflip.evaluation.judging import judge, predict_parts
 from pageflip.frames.pack import open_pack
@@ -44,7 +44,6 @@ from pageflip.pretraining.drawn import digest, find_frames, find_pack, frames_di
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import loop
-from tasks.register import INPUT, band_of, export_files
 from tasks.train import training_key
 
 NETWORK = "efficientnet_lite0"

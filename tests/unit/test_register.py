@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pageflip.base.files import sha256_of
+from pageflip.evaluation.exported import band_of, export_files
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.all import load_params
 from pageflip.params.registry import Int8
 from pageflip.registry import versions
-from tasks.register import band_of, export_files
 
 WIDTH, HEIGHT = 27, 48
 
