@@ -11,7 +11,7 @@ import pytest
 
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.params.all import Params, load_params
-from tasks import score_uploads
+from pageflip.scoring import plan as scoring_plan
 from uploads_factory import BRIGHT, DARK, picture, snapshot, video
 
 
@@ -39,9 +39,9 @@ def home(write_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 
 def _run(run: str, store: Path, params: Params) -> dict[str, object]:
-    for shard in score_uploads.make_plan(run, str(store), params)["shards"]:
-        score_uploads.score_shard(run, shard["index"], str(store))
-    return score_uploads.summarise(run, str(store))
+    for shard in scoring_plan.make_plan(run, str(store), params)["shards"]:
+        scoring_plan.score_shard(run, shard["index"], str(store))
+    return scoring_plan.summarise(run, str(store))
 
 
 def test_the_job_scores_new_uploads_and_a_second_run_leaves_them_alone(home: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_uploads_still_arriving_are_left_for_the_next_run(home: Path, tmp_path: 
     picture(home / "uploads" / "late.jpg", 201)
     params = tmp_path / "params.yaml"
     params.write_text(Path("params.yaml").read_text().replace("settle_seconds: 2", "settle_seconds: 3600"))
-    assert score_uploads.make_plan("early", str(tmp_path), load_params(params))["arriving"] == ["late.jpg"]
+    assert scoring_plan.make_plan("early", str(tmp_path), load_params(params))["arriving"] == ["late.jpg"]
 
 
 def test_addresses_that_cannot_be_right_are_refused(
@@ -102,17 +102,17 @@ def test_addresses_that_cannot_be_right_are_refused(
     params = load_params(Path("params.yaml"))
     monkeypatch.setenv("PAGEFLIP_UPLOADS", str(tmp_path / "unmounted"))
     with pytest.raises(UnavailableError, match=r"there is no folder .*unmounted"):
-        score_uploads.make_plan("run", str(tmp_path), params)
+        scoring_plan.make_plan("run", str(tmp_path), params)
     (tmp_path / "link").symlink_to(home)
     for spelling in (str(home), f"file://{home}", f"{home}/./", str(tmp_path / "link")):
         monkeypatch.setenv("PAGEFLIP_UPLOADS", spelling)
         with pytest.raises(ConfigError, match="among the uploads"):
-            score_uploads.make_plan("run", str(tmp_path), params)
+            scoring_plan.make_plan("run", str(tmp_path), params)
 
 
 def test_a_step_without_the_one_before_says_which(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"python -m tasks\.score_uploads plan --run none"):
-        score_uploads.summarise("none", str(tmp_path))
+        scoring_plan.summarise("none", str(tmp_path))
 
 
 def test_the_command_ends_with_a_message_and_its_exit_code(tmp_path: Path) -> None:
