@@ -4,8 +4,6 @@ python -m tasks.train --model cnn --frames data/frames --split data/split --out 
 """
 
 import argparse
-import hashlib
-import json
 import logging
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
-from pageflip.frames.pack import INDEX_FILE, open_pack
+from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.networks import build, initial_weights, saved
 from pageflip.params.all import load_params
@@ -21,6 +19,7 @@ from pageflip.params.training import Train
 from pageflip.registry.tracking import TrainingRun
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import devices, loop
+from pageflip.training.checkpoints import training_key
 
 
 def main() -> None:
@@ -87,14 +86,6 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
     training_checkpoints.delete_checkpoints(checkpoints)
     best = history["epochs"][history["best_epoch"]]
     print(f"train: {model}: best epoch {best['epoch']} with val F1 {best['val_f1']:.4f}, weights {digest[:12]}")
-
-
-def training_key(chosen: dict, frames: Path, split: Path) -> str:
-    """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training_checkpoints.CODE):
-        digest.update(sha256_of(file).encode())
-    return digest.hexdigest()[:32]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pageflip.params.all import Params
 from pageflip.params.day_zero import Compact, DayZero
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import devices, distillation, loop
-from tasks.train import training_key
+from pageflip.training.checkpoints import training_key
 
 NETWORK = initial_weights.COMPACT
 COMMAND = f"python -m tasks.day_zero --network {NETWORK}"

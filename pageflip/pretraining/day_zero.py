@@ -44,7 +44,7 @@ from pageflip.pretraining.drawn import digest, find_frames, find_pack, frames_di
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import loop
-from tasks.train import training_key
+from pageflip.training.checkpoints import training_key
 
 NETWORK = "efficientnet_lite0"
 

@@ -4,7 +4,9 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
+import hashlib
 import io
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from pageflip.base import storage
+from pageflip.base.files import sha256_of
+from pageflip.frames.pack import INDEX_FILE
+from pageflip.frames.splitting import ASSIGNMENT_FILE
+from pageflip.training import checkpoints as training_checkpoints
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
 PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")
@@ -69,3 +75,11 @@ def resume_from(checkpoints: str) -> str | None:
         return None
     print(f"train: going on from the checkpoint {last}", flush=True)
     return last
+
+
+def training_key(chosen: dict, frames: Path, split: Path) -> str:
+    """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training_checkpoints.CODE):
+        digest.update(sha256_of(file).encode())
+    return digest.hexdigest()[:32]
