@@ -28,8 +28,6 @@ from pageflip.params.registry import Register
 from pageflip.registry import client, registration, versions
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
-
-
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")
 
 

@@ -106,8 +106,6 @@ def _check_disjoint(val: pd.DataFrame, test: pd.DataFrame) -> None:
 
 
 FRAME_KEY = ["label", "video", "frame"]
-
-
 PARTS = ("val", "test")
 
 

@@ -16,11 +16,7 @@ from pageflip.base.errors import DataError
 from pageflip.evaluation.bootstrap import f1_of_counts, group_counts, resampled_f1, tails
 
 SUPPLIED_NAME = "supplied (leaky)"
-
-
 CURVE_POINTS = 200
-
-
 Values = npt.ArrayLike
 
 

@@ -13,8 +13,6 @@ from pageflip.evaluation.metrics import as_floats, binary_metrics
 from pageflip.frames.names import LABELS
 
 CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is
-
-
 MISTAKES_PER_CLIP = 3
 
 

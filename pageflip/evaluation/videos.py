@@ -27,8 +27,6 @@ from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
 
 TRUTH = ".events.json"
-
-
 DECODER, ALONE = "decoder", "decoder_alone"
 
 

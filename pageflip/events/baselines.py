@@ -10,14 +10,8 @@ from scipy.ndimage import median_filter
 from pageflip.events.flip import MAX_UNSEEN_S, Flip
 
 MEDIAN_S = 0.1
-
-
 MIN_FLIP_S = 0.1
-
-
 MIN_GAP_S = 0.1
-
-
 MOTION_SHARE = 0.25  # between the quiet and the busy frames of a video
 
 

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 VIDEO, IMAGE, SEQUENCE, UNKNOWN = "video", "image", "sequence", "unknown"
-
-
 VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
-
-
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
 TEMPORARY_SUFFIXES = {".part", ".tmp", ".crdownload"}
 
 

@@ -13,26 +13,12 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
 
 NAME = "day-zero"
-
-
 FOLDER = Path(__file__).with_name("pretrained")
-
-
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
-
-
 INT8_FILE = "day-zero.int8.onnx"
-
-
 COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network
-
-
 DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
-
-
 DIGITS = 12
-
-
 MAKE, MAKE_COMPACT = "make day-zero", "python -m tasks.day_zero --network cnn"
 
 

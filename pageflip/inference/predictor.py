@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 METADATA_KEY = "pageflip"
-
-
 BATCH = 64
 
 

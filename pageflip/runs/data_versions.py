@@ -19,11 +19,7 @@ from pageflip.base.provenance import data_version
 from pageflip.local_stack.announce import tell_airflow
 
 PUBLISHED = "published"  # in place of a hash: the version published last, or else the project's own
-
-
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-
-
 FOLDER = ".data"  # no run is called so
 
 

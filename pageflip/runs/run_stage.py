@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 KEPT_ON_FAILURE = "reports/"
-
-
 REMEDY = "check the remote's address and credentials, the network and the server, then run the stage again."
 
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 CODE = ("pageflip", "tasks")
-
-
 S3_TIMEOUTS = {name: storage.S3_CONFIG[name] for name in ("connect_timeout", "read_timeout")}
 
 

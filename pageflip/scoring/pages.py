@@ -30,14 +30,8 @@ from pageflip.footage.media import VIDEO
 from pageflip.scoring.results import ALREADY, RESULT, SCORED, version_url
 
 THUMBNAIL = 180  # pixels of the longer side of a still on the page
-
-
 TIMELINE_STEPS = 480  # a timeline of any length is drawn with this many pairs of lowest and highest probability
-
-
 LISTED = 500  # rows of a page's table; the files beside it hold them all
-
-
 SHOWN = 120  # stills on a page
 
 

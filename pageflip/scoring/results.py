@@ -22,8 +22,6 @@ from pageflip.base.errors import ConfigError
 from pageflip.base.storage import join
 
 RESULT, REASON = "result.json", "reason.json"
-
-
 STILLS = "stills"  # folder of the page stills
 
 

@@ -22,17 +22,9 @@ from pageflip.training import checkpoints as training_checkpoints
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
 PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")
-
-
 PARTS += ("networks/layers", "networks/efficientnet_lite", "networks/torchvision", "networks/initial_weights")
-
-
 PARTS += ("networks/weight_files",)
-
-
 CODE = tuple(Path(__file__).parents[1] / f"{name}.py" for name in PARTS)
-
-
 LAST = "last.ckpt"
 
 

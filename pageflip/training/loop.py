@@ -25,11 +25,7 @@ from pageflip.training.devices import device_count, pick_accelerator
 from pageflip.training.module import MONITOR, FlipModule
 
 VALIDATION_BATCH = 256
-
-
 NO_WHOLE_NETWORK = ("none", "imagenet")  # initial weights that do not know flips yet
-
-
 EXPECTED_WARNINGS = (
     ".*does not have many workers.*",  # see pageflip.training.batches
     "Checkpoint directory .* exists and is not empty.*",  # so that a killed run goes on

@@ -21,11 +21,7 @@ from pageflip.params.training import Augment, Fit
 from pageflip.training.augmentation import for_training
 
 WARM_UP_SHARE = 0.1
-
-
 HEAD = ("head.", "last.")  # what no pretrained weights hold: always trained at the full rate
-
-
 MONITOR, LOSS_WEIGHT = "val_rank", 1e-3
 
 
