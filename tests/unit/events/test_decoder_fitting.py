@@ -12,7 +12,7 @@ from pageflip.events.decoder_model import load_event_model
 from pageflip.events.metrics import Truth
 from pageflip.params.all import load_params
 
-PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.model_copy(
+PLAN = load_params(Path(__file__).parents[3] / "params.yaml").events.model_copy(
     update={"folds": 2, "evidence_per_s": (12.0,)}
 )
 

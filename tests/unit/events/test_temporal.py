@@ -32,7 +32,7 @@ from pageflip.events.temporal_training import Lesson, train_temporal, write_temp
 from pageflip.params.all import load_params
 from pageflip.synthetic.video import write_video
 
-PLAN = load_params(Path(__file__).parents[2] / "params.yaml").events.temporal
+PLAN = load_params(Path(__file__).parents[3] / "params.yaml").events.temporal
 COUNT = 50
 
 

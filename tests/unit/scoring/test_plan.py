@@ -79,7 +79,7 @@ def test_without_a_champion_day_zero_scores_under_its_own_version(
 ) -> None:
     picture(mlflow_home / "uploads" / "one.jpg", BRIGHT)
     params = tmp_path / "params.yaml"
-    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    text = (Path(__file__).parents[3] / "params.yaml").read_text()
     params.write_text(text.replace("settle_seconds: 2", "settle_seconds: 0"))
     summary = _run("one", tmp_path / "store", load_params(params))
     version = summary["model_version"]

@@ -12,7 +12,7 @@ from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synth
 from pageflip.synthetic.stage.motion import Flip, hand_poses
 from pageflip.synthetic.stage.scripts import video_script
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 LEVEL = Lying((0.45, 0.8), (0.5, 0.8), 0.0, Stack(0.0, 0.0, 0.1), Stack(0.0, 0.0, 0.1))
 
 

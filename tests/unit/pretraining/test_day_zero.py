@@ -24,7 +24,7 @@ from pageflip.pretraining import compact_network, drawn
 from pageflip.pretraining import day_zero as pretraining_day_zero
 from pageflip.synthetic.ranges import Ranges, load_synthesize
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def tiny(params_file, **changes):

@@ -1,0 +1,129 @@
+"""Generate the code dependencies of each stage in dvc.yaml from the import closure of its task module.
+
+python -m tasks.stage_deps --write   # rewrite the lines `- pageflip/...` and `- tasks/...` of every stage
+python -m tasks.stage_deps --check   # exit with 1, and print the differences, when they are out of date
+"""
+
+import argparse
+import ast
+import difflib
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CODE = ("pageflip/", "tasks/")
+
+# A module stands here when no edit of it can change an output of a stage.
+EXEMPT = {
+    "pageflip/base/console.py": "turns exceptions into exit codes and messages",
+    "pageflip/base/errors.py": "a failed stage has no outputs",
+    "pageflip/base/full_disk.py": "recognises and words a full disk",
+    "pageflip/base/progress.py": "draws progress bars",
+    "pageflip/base/settings.py": "says where stores and servers are, not what is in them",
+    "pageflip/base/storage.py": "moves bytes unchanged",
+}
+
+# Files that a module reads at run time from the package itself.
+PRETRAINED = "pageflip/inference/pretrained"
+DATA_FILES = {
+    "pageflip/events/decoder_model.py": (f"{PRETRAINED}/events-in-sequence.json", f"{PRETRAINED}/events.json"),
+    "pageflip/events/temporal.py": (f"{PRETRAINED}/temporal-encoder.onnx", f"{PRETRAINED}/temporal-head.onnx"),
+    "pageflip/networks/initial_weights.py": (
+        f"{PRETRAINED}/day-zero.cnn.safetensors",
+        f"{PRETRAINED}/day-zero.safetensors",
+    ),
+    "pageflip/reports/evaluation_page.py": ("pageflip/reports/templates/evaluation*.j2",),
+}
+
+
+def find_file(module: str, root: Path = ROOT) -> str | None:
+    """Return a project module's file relative to `root`; None for packages, names in modules and other projects."""
+    path = Path(*module.split(".")).with_suffix(".py")
+    return path.as_posix() if path.parts[0] in ("pageflip", "tasks") and (root / path).is_file() else None
+
+
+def find_imports(file: str, root: Path = ROOT) -> set[str]:
+    """Return the project files that a file imports, inside functions too, but not for type checking alone."""
+    tree = ast.parse((root / file).read_text(encoding="utf-8"))
+    type_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for child in node.body
+        for inner in ast.walk(child)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in type_only:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{file} imports relatively; write the absolute import")
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {path for name in names if (path := find_file(name, root))}
+
+
+def import_closure(file: str, root: Path = ROOT) -> set[str]:
+    """Return the file and all project files that it imports, directly or indirectly, less the exempt ones."""
+    closure: set[str] = set()
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        if current not in closure and current not in EXEMPT:
+            closure.add(current)
+            waiting += find_imports(current, root)
+    return closure
+
+
+def code_dependencies(stage: str, root: Path = ROOT) -> list[str]:
+    """Return the sorted code dependencies of a stage: its import closure and the package data read by it."""
+    closure = import_closure(f"tasks/{stage}.py", root)
+    data = {
+        path.relative_to(root).as_posix()
+        for module in closure
+        for pattern in DATA_FILES.get(module, ())
+        for path in root.glob(pattern)
+    }
+    return sorted(closure | data)
+
+
+def rewrite(text: str, root: Path = ROOT) -> str:
+    """Return the text of dvc.yaml with the code dependencies of every stage replaced; all else is kept as it is."""
+    for stage in yaml.safe_load(text)["stages"]:
+        block = re.search(rf"^  {re.escape(stage)}:\n(?:(?:    .*)?\n)*", text, re.MULTILINE)
+        if block is None:
+            raise ValueError(f"dvc.yaml has no block for the stage {stage}")
+        deps = re.search(r"^    deps:\n((?:      - .*\n)*)", block[0], re.MULTILINE)
+        if deps is None:
+            raise ValueError(f"the stage {stage} has no list of deps")
+        kept = [line for line in deps[1].splitlines() if not line.strip().removeprefix("- ").startswith(CODE)]
+        lines = kept + [f"      - {path}" for path in code_dependencies(stage, root)]
+        updated = block[0].replace(deps[0], "    deps:\n" + "".join(f"{line}\n" for line in lines))
+        text = text.replace(block[0], updated)
+    return text
+
+
+def main() -> None:
+    """Rewrite or check dvc.yaml."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="rewrite dvc.yaml")
+    action.add_argument("--check", action="store_true", help="exit with 1 when dvc.yaml is out of date")
+    args = parser.parse_args()
+    path = ROOT / "dvc.yaml"
+    text = path.read_text(encoding="utf-8")
+    updated = rewrite(text)
+    if args.write:
+        path.write_text(updated, encoding="utf-8")
+    elif updated != text:
+        sys.stdout.writelines(difflib.unified_diff(text.splitlines(True), updated.splitlines(True), "dvc.yaml", "now"))
+        sys.exit("dvc.yaml is out of date: run `python -m tasks.stage_deps --write`")
+
+
+if __name__ == "__main__":
+    main()
