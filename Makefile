@@ -64,7 +64,7 @@ status: $(VENV)/.ready ## what is up
 bench: setup ## run benchmarks/, write benchmarks/results/latest.json
 	@python -m benchmarks
 
-day-zero: $(VENV)/.ready ## draw, train and judge pageflip/weights anew: the model there is before any labels
+day-zero: $(VENV)/.ready ## draw, train and judge pageflip/inference/pretrained anew: the model there is before any labels
 	@$(LOCKED) --quiet -r requirements/day-zero.txt
 	@python -m tasks.day_zero
 

@@ -144,7 +144,7 @@ def read_footage(file: Path, readers: Readers) -> Footage:
     try:
         truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise DataError(f"{told} is not JSON: {error}", "see docs/synthetic.md for what it holds.") from None
+        raise DataError(f"{told} is not JSON: {error}", "see docs/reference/frames.md for what it holds.") from None
     kept, digest = _kept(file, readers), sha256_of(file)
     if kept.exists():
         arrays = _load(kept)

@@ -1,4 +1,4 @@
-"""Judge a model on videos whose flips are known: NAME.mp4 with NAME.events.json beside it (docs/synthetic.md).
+"""Judge a model on videos whose flips are known: NAME.mp4 with NAME.events.json beside it (docs/reference/frames.md).
 
 The truth names frames, and each event is taken at the times that those frames have in the video: phones film at rates
 that vary. Flips are found as `pageflip predict --events` finds them.
