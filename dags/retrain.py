@@ -1,22 +1,22 @@
-"""Retrain, judge and promote the page-flip model: the pipeline of dvc.yaml, one task per stage.
+"""Retrain, evaluate and promote the page-flip model: the pipeline of dvc.yaml, one task per stage.
 
 **What it does.** Each task runs one stage in a clean workspace (`python -m tasks.run_stage STAGE --run RUN`). Stages
-hand on their results through the DVC remote only, so a stage whose inputs did not change is restored, not computed.
-Before `promote` stands `approve_promotion`: where `promote.approval` in params.yaml, or the form, says `manual`, a
-person decides there whether the candidate may become champion; where it says `automatic`, it is skipped.
+exchange results only through the DVC remote, so a stage whose inputs have not changed is restored instead of being
+recomputed. `approve_promotion` precedes `promote`: if `promote.approval` in params.yaml, or the form, is `manual`, a
+person decides there whether the candidate may become champion; if it is `automatic`, the task is skipped.
 
-**When it runs.** By the cron expression or preset in `PAGEFLIP_RETRAIN_SCHEDULE` (`@weekly` unless set), and when
-`pageflip publish-data` has published a new version of the frames (the asset `pageflip://frames`). `data`: only then;
-`none`: only when triggered. By hand, the form asks for models, seed, data version, dry run and promotion. One run at a
-time; missed dates are not caught up on. There is no start date: else the first unpausing would start a run for the week
-gone by.
+**When it runs.** On the schedule in `PAGEFLIP_RETRAIN_SCHEDULE` (a cron expression or preset; default `@weekly`), and
+whenever `pageflip publish-data` has published a new version of the frames (the asset `pageflip://frames`). With
+`data`, only the latter; with `none`, only when triggered. The form of a manual run sets models, seed, data version, dry
+run and promotion. Only one run is active at a time, and missed dates are not caught up. There is no start date, because
+with one the first unpausing would start a run for the past week.
 
-**When it fails.** The task's log ends with what is wrong and what to do; the same goes to `PAGEFLIP_ALERT_URL`.
-Exit code 65 (data) or 78 (configuration): correct that and trigger a new run. Anything else was tried three times: look
-at the disk, the memory and the services, then clear the failed task, and the run goes on from there. A failed run
-never moves the model's alias: the champion stays in service. Nor does a rejected one, which ends as a success with
-`promote` skipped: the log of `approve_promotion` says who rejected it. A run that is not over after
-`PAGEFLIP_RETRAIN_DEADLINE_HOURS` (12) is told of, and goes on; one that waits for a person holds up the next.
+**When it fails.** The task's log ends with the error and the remedy, which `PAGEFLIP_ALERT_URL` receives too.
+Exit code 65 (data) or 78 (configuration): correct the error and trigger a new run. Any other error was retried twice:
+check disk, memory and services, then clear the failed task, and the run continues from there. A failed run never moves
+the model's alias: the champion stays in service. Nor does a rejected run, which ends as a success with `promote`
+skipped; the log of `approve_promotion` names who rejected it. A run that takes longer than
+`PAGEFLIP_RETRAIN_DEADLINE_HOURS` (12) sends an alert and continues. A run that waits for approval blocks the next one.
 """
 
 import os
@@ -25,25 +25,25 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
-from pageflip_dags.alerts import deadline, run_failed
+from pageflip_dags.alerts import alert_run_timeout, retrain_deadline
 from pageflip_dags.approval import approval_hours, approval_task
 from pageflip_dags.dvc_graph import edges, read_stages
-from pageflip_dags.run_form import APPROVED_STAGE, FRAMES_ASSET, form
-from pageflip_dags.stage_operator import DEFAULT_ARGS, stage_task
+from pageflip_dags.run_form import APPROVED_STAGE, FRAMES_ASSET, FRAMES_URI, trigger_form
 from pageflip_dags.task_command import project_root
+from pageflip_dags.task_factory import DEFAULT_ARGS, stage_task
 
-WORKING_HOURS = 24  # of a run, beside the time that it may wait for a person
+MAX_WORKING_HOURS = 24  # of a run, not counting the wait for approval
 
-FRAMES = Asset(name="frames", uri=FRAMES_ASSET, group="pageflip")
+FRAMES = Asset(name=FRAMES_ASSET, uri=FRAMES_URI, group="pageflip")
 
 
 def schedule(text: str) -> Any:
-    """What starts a run: dates and new data, new data only (`data`), or nothing (`none`)."""
+    """Return the schedule: dates and new data, new data only (`data`), or None (`none`)."""
     if text.lower() == "none":
         return None
     if text.lower() == "data":
         return [FRAMES]
-    # run_immediately: else Airflow starts a first run for a date that is up to a tenth of the interval past
+    # By default, Airflow starts a first run at once if the last date is less than a tenth of the interval ago.
     dates = CronTriggerTimetable(text, timezone="UTC", run_immediately=timedelta(0))
     return AssetOrTimeSchedule(timetable=dates, assets=[FRAMES])
 
@@ -55,10 +55,10 @@ with DAG(
     schedule=schedule(os.environ.get("PAGEFLIP_RETRAIN_SCHEDULE") or "@weekly"),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=WORKING_HOURS + approval_hours()),
-    deadline=deadline(),
-    on_failure_callback=run_failed,
-    params=form(project_root()),
+    dagrun_timeout=timedelta(hours=MAX_WORKING_HOURS + approval_hours()),
+    deadline=retrain_deadline(),
+    on_failure_callback=alert_run_timeout,
+    params=trigger_form(project_root()),
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "training"],
 ) as dag:
@@ -66,6 +66,6 @@ with DAG(
     tasks = {stage.name: stage_task(stage) for stage in stages}
     for earlier, later in sorted(edges(stages)):
         tasks[earlier] >> tasks[later]
-    if APPROVED_STAGE in tasks:  # the one task that is no stage of dvc.yaml
+    if APPROVED_STAGE in tasks:  # the only task that is not a stage of dvc.yaml
         approve = approval_task()
         tasks[APPROVED_STAGE].upstream_list >> approve >> tasks[APPROVED_STAGE]

@@ -1,15 +1,16 @@
 """Score new uploads with the champion, or with day-zero until there is one: plan -> shards -> score -> summarise.
 
-**What it does.** `plan` lists the uploads that the model has not scored yet and deals them out in shards; each
-`score` task scores one shard and publishes a result per upload; `summarise` writes the run's report. With nothing new,
-`score` is skipped and the report says so. A result's key is the upload's SHA-256 and the model's version, so an upload
-is never scored twice, whatever is retried or overlaps.
+**What it does.** `plan` lists the uploads that the model has not scored yet and divides them into shards; each `score`
+task scores one shard and publishes one result per upload; `summarise` writes the run's report. If there are no new
+uploads, `score` is skipped and the report says so. The key of a result is the upload's SHA-256 and the model version,
+so retries and overlapping runs never score an upload twice.
 
-**When it runs.** By the cron expression or preset in `PAGEFLIP_SCORE_SCHEDULE` (every 15 minutes unless set; `none`:
-only when triggered). One run at a time; a missed run needs no catching up, the next one takes all that is new.
+**When it runs.** On the schedule in `PAGEFLIP_SCORE_SCHEDULE` (a cron expression or preset; default: every 15 minutes;
+`none`: only when triggered). Only one run is active at a time; missed runs need no catching up, because the next one
+scores everything that is new.
 
-**When it fails.** The task's log ends with what is wrong and what to do. A file that cannot be read does not fail a
-run: it goes to quarantine with the reason.
+**When it fails.** The task's log ends with the error and the remedy. An unreadable file does not fail a run: it is
+quarantined together with the reason.
 """
 
 import json
@@ -18,23 +19,23 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, task
 
-from pageflip_dags.alerts import run_failed
-from pageflip_dags.stage_operator import DEFAULT_ARGS, mapped_task, verb_task
+from pageflip_dags.alerts import alert_run_timeout
 from pageflip_dags.task_command import project_root, run_key
+from pageflip_dags.task_factory import DEFAULT_ARGS, mapped_task, verb_task
 
 SCHEDULE = os.environ.get("PAGEFLIP_SCORE_SCHEDULE") or "*/15 * * * *"
 VERB = "tasks.score_uploads"
 
 
 def store_url() -> str:
-    """The run store's address; the default is that of pageflip/settings.py."""
+    """Return the address of the run store, with the same default as the pipeline's settings."""
     home = os.environ.get("PAGEFLIP_HOME") or str(project_root() / ".pageflip")
     return os.environ.get("PAGEFLIP_STORE") or f"{home}/runs"
 
 
 @task(execution_timeout=timedelta(minutes=5))
 def shards(run_id: str | None = None) -> list[int]:
-    """The numbers of the shards in the plan of the run, whose id Airflow fills in."""
+    """Read the indices of the shards from the run's plan; Airflow passes the `run_id`."""
     plan = ObjectStoragePath(store_url()) / run_key(run_id) / "score" / "plan.json"
     return [shard["index"] for shard in json.loads(plan.read_text())["shards"]]
 
@@ -47,14 +48,14 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
-    on_failure_callback=run_failed,
+    on_failure_callback=alert_run_timeout,
     default_args=DEFAULT_ARGS,
     tags=["pageflip", "scoring"],
 ) as dag:
     plan = verb_task("plan", [VERB, "plan"])
     indices = shards()
     score = mapped_task("score", [VERB, "shard"], index=indices, timeout=timedelta(hours=5))  # long videos
-    # none_failed: a run with nothing to score skips `score`, and is still reported
+    # none_failed: report the run even if `score` is skipped because there is nothing to score
     summarise = verb_task("summarise", [VERB, "summarise"], trigger_rule="none_failed")
 
     plan >> indices >> score >> summarise

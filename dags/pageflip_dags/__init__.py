@@ -1,1 +1,1 @@
-"""Operators, graph and forms that the DAG files import; orchestrator environment only, no pipeline code."""
+"""Helpers that the DAG files import: operators, task commands, the stage graph, the trigger form and alerts."""

@@ -3,15 +3,16 @@
     stages = read_stages(Path("."))
     edges(stages)  # {("prepare", "split"), ...}
 
-It expands what DVC 3.67 expands: `matrix:`, `foreach:` and `${section.key}` / `${item.key}` / `${key}`, and orders
-stages as DVC does: A comes before B when a dependency of B is, lies inside, or holds, an output of A.
-`vars:` is refused: the values a pipeline turns on stand in params.yaml.
+It expands `matrix:`, `foreach:` and `${section.key}` / `${item.key}` / `${key}` as DVC 3.67 does, and orders stages as
+DVC does: A precedes B if a dependency of B is, is inside of, or contains, an output of A.
+`vars:` is rejected: parameters of the pipeline belong in params.yaml.
 """
 
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ OUTPUT_KINDS = ("outs", "metrics", "plots")
 
 
 class GraphError(ValueError):
-    """dvc.yaml or params.yaml says something that cannot be turned into stages."""
+    """Error in dvc.yaml or params.yaml that prevents reading the stages."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, resolved. Paths are relative to the project's root; `outs` holds outs, metrics and plots."""
+    """Stage with all expressions resolved. Paths are relative to the project's root; `outs` includes metrics, plots."""
 
     name: str
     desc: str = ""
@@ -40,39 +41,33 @@ class Stage:
 
 
 def read_stages(root: Path, overrides: Mapping[str, Any] | None = None) -> list[Stage]:
-    """The stages of the pipeline in folder `root`, in the order of dvc.yaml, each after the stages it needs.
+    """Read the stages of a pipeline, each after the stages it depends on.
 
     Args:
-        root: the project's folder.
-        overrides: dotted key -> value, in place of what params.yaml says.
+        root: Folder with dvc.yaml and params.yaml.
+        overrides: Values by dotted key that replace those of params.yaml.
 
     Raises:
-        GraphError: a file is missing or malformed, a ${key} is unknown, two stages write one output, or stages
-            depend on each other in a circle.
+        GraphError: A file is missing or malformed, a ${key} is unknown, two stages write the same output, or the
+            dependencies form a cycle.
     """
     pipeline = _load(root / PIPELINE_FILE)
     params = _load(root / PARAMS_FILE) if (root / PARAMS_FILE).exists() else {}
     for key, value in (overrides or {}).items():
-        params = _replaced(params, key.split("."), value)
+        params = _with_value(params, key.split("."), value)
     if "vars" in pipeline:
-        raise GraphError(f"{PIPELINE_FILE} has `vars`, which this reader refuses: put the values into {PARAMS_FILE}")
+        raise GraphError(f"{PIPELINE_FILE} has `vars`, which is not supported: put the values into {PARAMS_FILE}")
     stages = []
     for name, definition in (pipeline.get("stages") or {}).items():
         if not isinstance(definition, Mapping):
             raise GraphError(f"stage {name} in {PIPELINE_FILE} is not a mapping but {definition!r}")
         stages.extend(_expand(str(name), definition, params))
-    return _ordered(stages)
-
-
-def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of a mapping with the value at `path` replaced."""
-    first, *rest = path
-    below = node.get(first, {}) if isinstance(node, Mapping) else {}
-    return {**node, first: _replaced(below, rest, value) if rest else value}
+    _check_duplicates(stages)
+    return _sort(stages)
 
 
 def edges(stages: Sequence[Stage]) -> set[tuple[str, str]]:
-    """Pairs (earlier, later) of stage names: the later one reads what the earlier one writes."""
+    """Return pairs (earlier, later) of stage names: the later one reads an output of the earlier one."""
     return {
         (writer.name, reader.name)
         for writer in stages
@@ -93,15 +88,22 @@ def _load(path: Path) -> Mapping[str, Any]:
     return data
 
 
+def _with_value(node: Any, path: Sequence[str], value: Any) -> Any:
+    """Copy a mapping with the value at `path` replaced."""
+    first, *rest = path
+    child = node.get(first, {}) if isinstance(node, Mapping) else {}
+    return {**node, first: _with_value(child, rest, value) if rest else value}
+
+
 def _expand(name: str, definition: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Stage]:
     if "matrix" in definition:
         template = {key: value for key, value in definition.items() if key != "matrix"}
-        for key, item in _matrix_items(name, _fill(definition["matrix"], params, f"{name}.matrix")):
+        for key, item in _matrix_items(name, _resolve(definition["matrix"], params, f"{name}.matrix")):
             yield _stage(f"{name}@{key}", template, {**params, "item": item, "key": key})
     elif "foreach" in definition:
         if not isinstance(definition.get("do"), Mapping):
             raise GraphError(f"stage {name} has `foreach` without `do`")
-        data = _fill(definition["foreach"], params, f"{name}.foreach")
+        data = _resolve(definition["foreach"], params, f"{name}.foreach")
         for key, item in _foreach_items(name, data):
             extra = {"item": item, "key": key} if isinstance(data, Mapping) else {"item": item}
             yield _stage(f"{name}@{key}", definition["do"], {**params, **extra})
@@ -133,36 +135,36 @@ def _foreach_items(name: str, data: Any) -> Iterator[tuple[str, Any]]:
 
 def _stage(name: str, definition: Mapping[str, Any], context: Mapping[str, Any]) -> Stage:
     if "vars" in definition:
-        raise GraphError(f"stage {name} has `vars`, which this reader refuses: put the values into {PARAMS_FILE}")
+        raise GraphError(f"stage {name} has `vars`, which is not supported: put the values into {PARAMS_FILE}")
     for match in EXPRESSION.finditer(str(definition.get("cmd", ""))):
-        _lookup(match["key"], context, f"{name}.cmd")  # the command itself is DVC's business
-    filled = {
-        key: _fill(definition[key], context, f"{name}.{key}")
+        _lookup(match["key"], context, f"{name}.cmd")  # only checked: DVC runs the command
+    resolved = {
+        key: _resolve(definition[key], context, f"{name}.{key}")
         for key in ("desc", "deps", "params", "meta", "wdir", *OUTPUT_KINDS)
         if key in definition
     }
-    folder = filled.get("wdir") or "."
-    deps = [*_paths(filled.get("deps"), folder), *_params_files(filled.get("params"), folder)]
-    outs = [path for kind in OUTPUT_KINDS for path in _paths(filled.get(kind), folder)]
+    folder = resolved.get("wdir") or "."
+    deps = [*_paths(resolved.get("deps"), folder), *_params_files(resolved.get("params"), folder)]
+    outs = [path for kind in OUTPUT_KINDS for path in _paths(resolved.get(kind), folder)]
     return Stage(
         name=name,
-        desc=str(filled.get("desc") or ""),
+        desc=str(resolved.get("desc") or ""),
         deps=tuple(dict.fromkeys(deps)),
         outs=tuple(dict.fromkeys(outs)),
-        meta=filled.get("meta") or {},
+        meta=resolved.get("meta") or {},
     )
 
 
 def _paths(entries: Any, folder: str) -> list[str]:
-    """The paths of a list whose entries are `path` or `{path: options}`, from the project's root."""
-    found = []
+    """Return the paths of entries `path` or `{path: options}`, relative to the project's root."""
+    paths = []
     for entry in entries or ():
-        found.extend(_from_root(path, folder) for path in (entry if isinstance(entry, Mapping) else (str(entry),)))
-    return found
+        paths.extend(_from_root(path, folder) for path in (entry if isinstance(entry, Mapping) else [str(entry)]))
+    return paths
 
 
 def _params_files(entries: Any, folder: str) -> list[str]:
-    """Files other than params.yaml that a stage's `params` name; a stage may have written one."""
+    """Return the files other than params.yaml in a stage's `params`; another stage may have written them."""
     return [_from_root(path, folder) for entry in entries or () if isinstance(entry, Mapping) for path in entry]
 
 
@@ -176,25 +178,22 @@ def _overlap(one: str, two: str) -> bool:
     return one == two or one.startswith(two + "/") or two.startswith(one + "/")
 
 
-def _ordered(stages: list[Stage]) -> list[Stage]:
-    """Sort so that each stage follows those it needs, else as written; refuse duplicates and circles."""
-    _refuse_duplicates(stages)
-    pairs, waiting, done = edges(stages), list(stages), []
-    while waiting:
-        names = {stage.name for stage in waiting}
-        ready = next((s for s in waiting if not any(b == s.name and a in names for a, b in pairs)), None)
-        if ready is None:
-            raise GraphError(f"these stages of {PIPELINE_FILE} depend on each other in a circle: {sorted(names)}")
-        waiting.remove(ready)
-        done.append(ready)
-    return done
+def _sort(stages: list[Stage]) -> list[Stage]:
+    pairs = edges(stages)
+    predecessors = {stage.name: {earlier for earlier, later in pairs if later == stage.name} for stage in stages}
+    try:
+        order = list(TopologicalSorter(predecessors).static_order())
+    except CycleError as error:
+        raise GraphError(f"stages of {PIPELINE_FILE} depend on each other in a cycle: {error.args[1]}") from None
+    return sorted(stages, key=lambda stage: order.index(stage.name))
 
 
-def _refuse_duplicates(stages: list[Stage]) -> None:
-    names, writers = set(), {}
+def _check_duplicates(stages: list[Stage]) -> None:
+    names: set[str] = set()
+    writers: dict[str, str] = {}
     for stage in stages:
         if stage.name in names:
-            raise GraphError(f"{PIPELINE_FILE} makes the stage {stage.name} twice")
+            raise GraphError(f"{PIPELINE_FILE} defines the stage {stage.name} twice")
         names.add(stage.name)
         for out in stage.outs:
             if out in writers:
@@ -202,25 +201,25 @@ def _refuse_duplicates(stages: list[Stage]) -> None:
             writers[out] = stage.name
 
 
-def _fill(value: Any, context: Mapping[str, Any], where: str) -> Any:
-    """Replace each ${key} in `value`, at any depth."""
+def _resolve(value: Any, context: Mapping[str, Any], where: str) -> Any:
+    """Replace each ${key} in `value`, at any depth; `where` names the place in dvc.yaml for error messages."""
     if isinstance(value, Mapping):
-        return {_fill(key, context, where): _fill(item, context, where) for key, item in value.items()}
+        return {_resolve(key, context, where): _resolve(item, context, where) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, context, where) for item in value]
+        return [_resolve(item, context, where) for item in value]
     if not isinstance(value, str):
         return value
     whole = EXPRESSION.fullmatch(value)
     if whole and "${" not in whole["key"]:
         return _lookup(whole["key"], context, where)
 
-    def text(match: re.Match) -> str:
-        found = _lookup(match["key"], context, where)
-        if _is_composite(found):
-            raise GraphError(f"{match[0]} at {where} in {PIPELINE_FILE} is {type(found).__name__}, not a single value")
-        return _text(found)
+    def resolve_match(match: re.Match[str]) -> str:
+        part = _lookup(match["key"], context, where)
+        if _is_composite(part):
+            raise GraphError(f"{match[0]} at {where} in {PIPELINE_FILE} is {type(part).__name__}, not a single value")
+        return _text(part)
 
-    return EXPRESSION.sub(text, value).replace("\\${", "${")
+    return EXPRESSION.sub(resolve_match, value).replace("\\${", "${")
 
 
 def _lookup(key: str, context: Mapping[str, Any], where: str) -> Any:

@@ -1,10 +1,10 @@
-"""The form with which a run of `retrain` is triggered by hand, and what of it reaches the stages.
+"""The trigger form of `retrain`, and how its values reach the stages.
 
-Nothing filled in means: everything as params.yaml and the newest data have it. A run that the asset `pageflip://frames`
-triggered reads the data version that the event names.
+Empty fields mean: everything as in params.yaml, on the newest data. A run triggered by the asset `pageflip://frames`
+reads the data version named in the event.
 
-Where promotion is `manual`, a person decides in the task approve_promotion (approval.py), and `promote` reads that
-decision again before it acts: a rejected approval counts as a success in Airflow, and a task may be cleared.
+Where promotion is `manual`, a person decides in the task approve_promotion (approval.py). `promote` reads that decision
+again before it acts, because Airflow counts a rejection as a success, and tasks can be cleared.
 """
 
 from collections.abc import Mapping
@@ -15,26 +15,27 @@ import yaml
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pageflip_dags.dvc_graph import read_stages
+from pageflip_dags.dvc_graph import PARAMS_FILE, read_stages
 
 AUTOMATIC, MANUAL = "automatic", "manual"
 APPROVED_STAGE = "promote"
 APPROVAL_TASK = "approve_promotion"
-DECISION = "decision"  # the one XCom of this project: {approved: bool, by: who or empty, at: ISO 8601}
-FRAMES_ASSET = "pageflip://frames"
-HASH = r"^[0-9a-f]{32}(\.dir)?$"
+DECISION = "decision"  # the only XCom key of this project: {approved: bool, by: name or empty, at: UTC time}
+FRAMES_ASSET = "frames"
+FRAMES_URI = f"pageflip://{FRAMES_ASSET}"
+DATA_VERSION_PATTERN = r"^[0-9a-f]{32}(\.dir)?$"
 PUBLISHED = "published"
 DEFAULT_MODEL_NAME = "pageflip"
 
 
-def form(project: Path) -> dict[str, Param]:
-    """The fields; Airflow's web page draws them and refuses what does not fit, from any caller."""
+def trigger_form(project: Path) -> dict[str, Param]:
+    """Return the fields of the form. Airflow validates their values, whether they come from its UI or its API."""
     models = trained_models(project)
     return {
         "models": Param(
             models,
             title="Models to train",
-            description="Those of train.models in params.yaml; the best of them by validation F1 is registered.",
+            description="Models of train.models in params.yaml; the one with the best validation F1 is registered.",
             type="array",
             items={"type": "string", "enum": models},
             examples=models,
@@ -52,9 +53,9 @@ def form(project: Path) -> dict[str, Param]:
         "data_version": Param(
             None,
             title="Data version",
-            description="A hash that `pageflip publish-data` printed; empty: the newest.",
+            description="A hash printed by `pageflip publish-data`; empty: the newest.",
             type=["null", "string"],
-            pattern=HASH,
+            pattern=DATA_VERSION_PATTERN,
         ),
         "dry_run": Param(
             False,
@@ -65,7 +66,7 @@ def form(project: Path) -> dict[str, Param]:
         "approval": Param(
             approval_mode(project),
             title="Promotion",
-            description="automatic: the candidate becomes champion when it passes the gate. manual: a person is asked "
+            description="automatic: the candidate becomes champion if it passes the gate. manual: a person is asked "
             "first, and then it must pass the gate.",
             type="string",
             enum=[AUTOMATIC, MANUAL],
@@ -74,116 +75,119 @@ def form(project: Path) -> dict[str, Param]:
 
 
 def trained_models(project: Path) -> list[str]:
-    """`train.models` of params.yaml; empty where there is none."""
-    return [str(model) for model in _section(project, "train").get("models") or []]
+    """Return `train.models` of params.yaml; empty if it is not set."""
+    return [str(model) for model in _params_section(project, "train").get("models") or []]
 
 
 def model_name(project: Path) -> str:
-    """`register.model_name` of params.yaml."""
-    return str(_section(project, "register").get("model_name", DEFAULT_MODEL_NAME))
+    """Return `register.model_name` of params.yaml."""
+    return str(_params_section(project, "register").get("model_name", DEFAULT_MODEL_NAME))
 
 
 def approval_mode(project: Path) -> str:
-    """`promote.approval` of params.yaml; automatic where there is none.
+    """Return `promote.approval` of params.yaml; automatic if it is not set.
 
     Raises:
-        ValueError: it is neither automatic nor manual.
+        ValueError: It is neither automatic nor manual.
     """
-    mode = _section(project, "promote").get("approval", AUTOMATIC)
+    mode = _params_section(project, "promote").get("approval", AUTOMATIC)
     if mode not in (AUTOMATIC, MANUAL):
         raise ValueError(f"promote.approval in params.yaml is {mode!r}; it must be {AUTOMATIC} or {MANUAL}")
     return mode
 
 
-def _section(project: Path, name: str) -> Mapping[str, Any]:
-    """A section of params.yaml; empty where there is none."""
+def stage_arguments(stage: str, context: Mapping[str, Any], project: Path, *, published: bool = False) -> list[str]:
+    """Return the arguments that the form, or the event that triggered the run, adds to a stage's command.
+
+    Args:
+        stage: Name of the stage.
+        context: Airflow's task context.
+        project: Root folder of the project.
+        published: Read the data version published last if neither form nor event names one.
+
+    Raises:
+        AirflowSkipException: The form excludes this stage, or its promotion is not approved.
+    """
+    values = dict(context.get("params") or {})
+    overrides = _parameter_overrides(values, project)
+    _skip_excluded_stage(stage, overrides, project, dry_run=bool(values.get("dry_run")))
+    if stage == APPROVED_STAGE:
+        promotion_approver(context)
+    arguments = [part for key, value in overrides.items() for part in ("--set", f"{key}={_to_yaml(value)}")]
+    version = values.get("data_version") or _event_data_version(context) or (PUBLISHED if published else None)
+    return [*arguments, "--data-version", version] if version else arguments
+
+
+def needs_approval(context: Mapping[str, Any]) -> bool:
+    """Return whether a person must approve this run's promotion."""
+    values = context.get("params") or {}
+    return values.get("approval") == MANUAL and not values.get("dry_run")
+
+
+def promotion_approver(context: Mapping[str, Any]) -> str | None:
+    """Return who approved this run's promotion, by the decision as it stands now; None if no approval is needed.
+
+    Raises:
+        AirflowSkipException: The promotion was rejected, or there is no decision.
+    """
+    if not needs_approval(context):
+        return None
+    decision = context["ti"].xcom_pull(task_ids=APPROVAL_TASK, key=DECISION)
+    if not isinstance(decision, Mapping):  # for example, the task was marked as a success by hand
+        raise AirflowSkipException(f"nothing is promoted: nobody has approved. Clear {APPROVAL_TASK} to be asked again")
+    if decision.get("approved") is not True or not decision.get("by"):
+        raise AirflowSkipException(f"nothing is promoted: {describe_decision(decision)}")
+    return str(decision["by"])
+
+
+def describe_decision(decision: Mapping[str, Any]) -> str:
+    """Describe a decision: what, by whom, when."""
+    if not decision.get("by"):
+        return f"nobody had answered by {decision.get('at')}, which counts as a rejection"
+    verdict = "approved" if decision.get("approved") is True else "rejected"
+    return f"{verdict} by {decision['by']} at {decision.get('at')}"
+
+
+def _params_section(project: Path, name: str) -> Mapping[str, Any]:
     try:
-        section = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))[name]
+        section = yaml.safe_load((project / PARAMS_FILE).read_text(encoding="utf-8"))[name]
     except (OSError, KeyError, TypeError):
         return {}
     return section if isinstance(section, Mapping) else {}
 
 
-def stage_arguments(stage: str, context: Mapping[str, Any], project: Path, *, published: bool = False) -> list[str]:
-    """What the run's form (or the event that triggered it) adds to a stage's command.
-
-    Args:
-        published: where neither names a data version, ask for the one published last.
-
-    Raises:
-        AirflowSkipException: the form leaves this stage out, or nobody has approved of it.
-    """
-    filled = dict(context.get("params") or {})
-    settings = _settings(filled, project)
-    _leave_out(stage, filled, settings, project)
-    if stage == APPROVED_STAGE:
-        approved_by(context)
-    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={_text(value)}")]
-    version = filled.get("data_version") or _event_version(context) or (PUBLISHED if published else None)
-    return [*arguments, "--data-version", version] if version else arguments
+def _parameter_overrides(values: Mapping[str, Any], project: Path) -> dict[str, Any]:
+    """Return the parameters, by dotted key, that the form sets to other values than params.yaml."""
+    overrides: dict[str, Any] = {}
+    chosen, models = values.get("models"), trained_models(project)
+    if chosen and set(chosen) != set(models):
+        overrides["train.models"] = [model for model in models if model in chosen]  # in the order of params.yaml
+    if values.get("seed") is not None:
+        overrides["train.seed"] = int(values["seed"])
+    mode = approval_mode(project)
+    if values.get("approval", mode) != mode:
+        overrides["promote.approval"] = values["approval"]
+    return overrides
 
 
-def _settings(filled: Mapping[str, Any], project: Path) -> dict[str, Any]:
-    """The parameters that the form sets, by dotted key; only those that differ from params.yaml's."""
-    settings: dict[str, Any] = {}
-    chosen = filled.get("models")
-    every = trained_models(project)
-    if chosen and set(chosen) != set(every):
-        settings["train.models"] = [model for model in every if model in chosen]  # the order of params.yaml
-    if filled.get("seed") is not None:
-        settings["train.seed"] = int(filled["seed"])
-    if filled.get("approval", approval_mode(project)) != approval_mode(project):
-        settings["promote.approval"] = filled["approval"]
-    return settings
-
-
-def _leave_out(stage: str, filled: Mapping[str, Any], settings: Mapping[str, Any], project: Path) -> None:
-    if "train.models" not in settings and not filled.get("dry_run"):
+def _skip_excluded_stage(stage: str, overrides: Mapping[str, Any], project: Path, *, dry_run: bool) -> None:
+    if "train.models" not in overrides and not dry_run:
         return
-    stages = {found.name: found for found in read_stages(project, settings)}
+    stages = {candidate.name: candidate for candidate in read_stages(project, overrides)}
     if stage not in stages:
-        raise AirflowSkipException(f"{stage} is not among the models of this run: {settings['train.models']}")
-    if filled.get("dry_run") and "verify" in stages[stage].meta:  # it leaves something outside DVC
+        raise AirflowSkipException(f"{stage} is not among the models of this run: {overrides['train.models']}")
+    if dry_run and "verify" in stages[stage].meta:  # set on stages that change something outside DVC
         raise AirflowSkipException(f"this is a dry run: {stage} would change the registry")
 
 
-def is_asked(context: Mapping[str, Any]) -> bool:
-    """Whether a person decides on this run's promotion."""
-    filled = context.get("params") or {}
-    return filled.get("approval") == MANUAL and not filled.get("dry_run")
-
-
-def approved_by(context: Mapping[str, Any]) -> str | None:
-    """Who has approved of this run's promotion, by the decision as it stands now; None where nobody is asked.
-
-    Raises:
-        AirflowSkipException: it was rejected, or there is no decision.
-    """
-    if not is_asked(context):
-        return None
-    made = context["ti"].xcom_pull(task_ids=APPROVAL_TASK, key=DECISION)
-    if not isinstance(made, Mapping):  # the task was marked as a success by hand, say
-        raise AirflowSkipException(f"nothing is promoted: nobody has approved. Clear {APPROVAL_TASK} to be asked again")
-    if made.get("approved") is not True or not made.get("by"):
-        raise AirflowSkipException(f"nothing is promoted: {outcome(made)}")
-    return str(made["by"])
-
-
-def outcome(made: Mapping[str, Any]) -> str:
-    """A decision in words: what, who, when."""
-    if not made.get("by"):
-        return f"nobody had answered by {made.get('at')}, which counts as a rejection"
-    return f"{'approved' if made.get('approved') is True else 'rejected'} by {made['by']} at {made.get('at')}"
-
-
-def _event_version(context: Mapping[str, Any]) -> str | None:
-    """The data version that the newest event of the asset names."""
+def _event_data_version(context: Mapping[str, Any]) -> str | None:
+    """Return the data version named in the newest event of the asset."""
     for asset, events in (context.get("triggering_asset_events") or {}).items():
-        if str(getattr(asset, "uri", "")).rstrip("/") == FRAMES_ASSET:
+        if str(getattr(asset, "uri", "")).rstrip("/") == FRAMES_URI:
             newest = max(events, key=lambda event: event.timestamp, default=None)
             return (newest.extra or {}).get("data_version") if newest else None
     return None
 
 
-def _text(value: Any) -> str:
+def _to_yaml(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).splitlines()[0]

@@ -11,7 +11,7 @@ DECISIONS = """
 import json
 from types import SimpleNamespace
 from airflow.sdk.exceptions import AirflowSkipException
-from pageflip_dags.run_form import approved_by
+from pageflip_dags.run_form import promotion_approver
 from pageflip_dags.task_command import orchestrator_environment
 found = []
 for form, made in json.loads('''%s'''):
@@ -20,7 +20,7 @@ for form, made in json.loads('''%s'''):
     ti = SimpleNamespace(dag_id="retrain", task_id="promote", xcom_pull=pull)
     context = {"params": form, "ti": ti, "run_id": "r"}
     try:
-        found.append([approved_by(context), orchestrator_environment(context).get("PAGEFLIP_APPROVED_BY")])
+        found.append([promotion_approver(context), orchestrator_environment(context).get("PAGEFLIP_APPROVED_BY")])
     except AirflowSkipException as error:
         found.append(str(error))
 print(json.dumps(found))
@@ -67,8 +67,8 @@ print(json.dumps({
 """
 QUESTION = """
 import json
-from pageflip_dags.approval import question
-print(json.dumps(question("pageflip", 48)))
+from pageflip_dags.approval import compose_request
+print(json.dumps(compose_request("pageflip", 48)))
 """
 TAGS = {
     "metric.f1": "0.8795",
@@ -175,7 +175,7 @@ def test_the_question_gives_the_figures_of_both_and_where_to_look(in_airflow, ml
     aliases["champion"] = version(4, split="b", **{"metric.f1": "0.5"})
     _, body = in_airflow(QUESTION, MLFLOW_TRACKING_URI=server, PAGEFLIP_MLFLOW_PAGES="https://mlflow.example/")
     assert "[version 4](https://mlflow.example/#/models/pageflip/versions/4), F1 0.500" in body
-    assert "another test split, so the two figures do not compare" in body
+    assert "another test split, so the two are not comparable" in body
 
 
 @pytest.mark.parametrize("server", ["http://127.0.0.1:9", ""])

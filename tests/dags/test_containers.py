@@ -268,7 +268,7 @@ print(json.dumps(found))
     assert all("the reason" in message for _, message in found[:5])
     assert "over its time limit" in found[3][1]
     assert "out of memory" in found[4][1]
-    assert "this stage asks for 1 GPU(s) and the Docker host offers none" in found[5][1]
+    assert "this stage requests 1 GPU(s), but the Docker host has none" in found[5][1]
     assert "build it from docker/task.Dockerfile" in found[6][1]
 
 
@@ -285,10 +285,10 @@ def test_gpus_can_be_switched_off(in_airflow):
         ("docker", {"PAGEFLIP_REMOTE": ""}, "PAGEFLIP_RUNNER=docker needs PAGEFLIP_REMOTE"),
         ("docker", {"PAGEFLIP_TASK_GPU": "maybe"}, "PAGEFLIP_TASK_GPU is 'maybe'"),
         ("docker", {"PAGEFLIP_TASK_CPUS": "0"}, "PAGEFLIP_TASK_CPUS is '0'"),
-        ("docker", {"PAGEFLIP_TASK_MEMORY": "much"}, "the memory 'much' is no size"),
+        ("docker", {"PAGEFLIP_TASK_MEMORY": "much"}, "the memory 'much' is not a size"),
         ("kubernetes", {"PAGEFLIP_STORE": "/runs"}, "cannot use the folders /runs"),
         ("kubernetes", {"PAGEFLIP_POD_NODES": "ml"}, "PAGEFLIP_POD_NODES has 'ml'"),
-        ("kubernetes", {"PAGEFLIP_POD_TOLERATIONS": "a:Never"}, "'a:Never' is no taint"),
+        ("kubernetes", {"PAGEFLIP_POD_TOLERATIONS": "a:Never"}, "'a:Never' is not a toleration"),
         ("kubernetes", {"PAGEFLIP_POD_START_SECONDS": "soon"}, "PAGEFLIP_POD_START_SECONDS is 'soon'"),
     ],
 )

@@ -150,7 +150,7 @@ def test_meta_out_of_range_is_refused_with_the_stage(in_airflow):
         """
         import json
         from pageflip_dags.dvc_graph import GraphError, Stage
-        from pageflip_dags.stage_operator import stage_task
+        from pageflip_dags.task_factory import stage_task
         messages = []
         limits = ({"timeout_minutes": 0}, {"timeout_minutes": "soon"}, {"memory": "much"}, {"memory": 8})
         for meta in ({"gpu": -1}, {"gpu": True}, *limits):

@@ -155,7 +155,7 @@ def test_stages_come_after_those_they_need_wherever_they_stand_in_the_file(tmp_p
         ("stages:\n  a: {foreach: [1]}\n", "without `do`"),
         ("vars: [x: 1]\nstages: {}\n", "has `vars`"),
         ("stages:\n  a: {cmd: x, outs: [o]}\n  b: {cmd: x, outs: [o]}\n", "a and b both write o"),
-        ("stages:\n  a: {cmd: x, deps: [p], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [p]}\n", "in a circle"),
+        ("stages:\n  a: {cmd: x, deps: [p], outs: [o]}\n  b: {cmd: x, deps: [o], outs: [p]}\n", "in a cycle"),
         ("stages: [\n", "not valid YAML"),
         ("- a\n", "must hold a mapping"),
     ],

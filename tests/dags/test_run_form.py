@@ -11,9 +11,9 @@ from pathlib import Path
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 from types import SimpleNamespace
-from pageflip_dags.run_form import form, stage_arguments
+from pageflip_dags.run_form import trigger_form, stage_arguments
 project = Path(os.environ["PAGEFLIP_PROJECT"])
-defaults = {name: field.value for name, field in form(project).items()}
+defaults = {name: field.value for name, field in trigger_form(project).items()}
 found = []
 for stage, filled, more in json.loads('''%s'''):
     context = {"params": {**defaults, **filled}}
@@ -139,8 +139,8 @@ def test_a_failure_says_what_where_its_log_is_and_the_next_step_to_the_webhook_t
     assert "Log: http://airflow/log" in bad
     assert "trigger a new run" in bad
     assert "clear the task" in lost
-    assert "took longer than a run may" in over
-    assert "is late: it is not over 1.5 hours after" in late
+    assert "exceeded the time limit of a run" in over
+    assert "is late: it has not finished 1.5 hours after" in late
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/secret-key", "file:///etc/passwd"])

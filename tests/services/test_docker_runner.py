@@ -78,7 +78,7 @@ def test_a_stage_that_asks_for_a_gpu_fails_at_once_without_one(proxied: Docker, 
     (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().replace("memory: 4g,", "gpu: 1,", 1))
     extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address}
     with airflow(project, tmp_path / "home", extra) as (client, _):
-        with pytest.raises(DagRunError, match=r"asks for 1 GPU\(s\) and the Docker host offers none"):
+        with pytest.raises(DagRunError, match=r"requests 1 GPU\(s\), but the Docker host has none"):
             run_dag(client, "retrain", "one", timeout=120, ours="old", log_folder=tmp_path)
         (prepare,) = (task for task in client.task_states("retrain", "one") if task.name == "prepare")
         assert prepare.try_number == 1  # a retry would find no GPU either
