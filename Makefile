@@ -30,7 +30,7 @@ run: setup ## the main job: sample frames, retrain and score_uploads through Air
 	@python -m tasks.main_job
 
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
-	@python -m pytest --numprocesses 2 --dist loadfile --ignore=tests/services
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore=tests/services
 
 SERVICES = tests/services
 test-services: setup ## tests against real servers (S3, PostgreSQL, Redis, Docker), started and stopped by them

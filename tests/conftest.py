@@ -1,8 +1,10 @@
 """What many tests share: a small pack, models of known behaviour, and MLflow on a database of the test's own."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,50 @@ from pageflip.base.files import sha256_of
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 27, 48
 WriteModel = Callable[..., Path]
+
+# Files that run for half a minute or more, the longest first: a long one that starts last leaves one worker idle.
+LONGEST_FIRST = (
+    "test_main_job",
+    "test_local_services",
+    "test_main_job_frames",
+    "test_repro",
+    "test_run_stage",
+    "test_resume",
+    "test_day_zero",
+)
+KNOWN_SKIPS = Path(__file__).with_name("known_skips.txt")
+unknown_skips: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the files of LONGEST_FIRST to the front (`make test` keeps this order when it hands files to workers)."""
+    rank = {stem: position for position, stem in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Note a test that CI skips for a reason that is not in KNOWN_SKIPS."""
+    if os.environ.get("CI") != "true" or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else report.longrepr
+    skip = f"{Path(report.nodeid.partition('::')[0]).name} | {reason}"
+    if not any(fnmatchcase(skip, known) for known in KNOWN_SKIPS.read_text(encoding="utf-8").splitlines()):
+        unknown_skips.append(f"{report.nodeid} | {reason}")
+
+
+pytest_collectreport = pytest_runtest_logreport  # a file may be skipped as a whole
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in CI that skipped something it should have run."""
+    if unknown_skips:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the skipped tests that fail the run."""
+    for skip in unknown_skips:
+        terminalreporter.write_line(f"FAILED: skipped, and not in {KNOWN_SKIPS.name}: {skip}", red=True)
 
 
 @pytest.fixture(scope="session")
