@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from browser.chromium import Chromium, Page, find_chromium
 
+from browser.chromium import Chromium, Page, find_chromium
 from pageflip.events.metrics import event_metrics
 from pageflip.events.timeline import Timeline
 from pageflip.reports.videos_page import write_videos_report

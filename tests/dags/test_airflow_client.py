@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from json_server import json_server
 
+from json_server import json_server
 from pageflip.base.errors import ConfigError
 from pageflip.local_stack import airflow_client
 from pageflip.local_stack.airflow_client import AirflowClient

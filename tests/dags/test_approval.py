@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from json_server import json_server
 
 DECISIONS = """

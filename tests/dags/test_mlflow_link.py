@@ -1,6 +1,7 @@
 """From a task of Airflow to its MLflow run, asked of a small server that answers as MLflow does."""
 
 import pytest
+
 from json_server import json_server
 
 LINK = """

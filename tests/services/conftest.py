@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+
 from pipeline.conftest import ROOT
 from services import postgres as postgres_server
 from services.docker_daemon import Docker, free_port, running_daemon, why_not

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from pipeline.conftest import OURS, ROOT, call
 
 from pageflip.local_stack import supervisor
 from pageflip.local_stack.airflow_client import AirflowClient
 from pageflip.local_stack.supervisor import Running
+from pipeline.conftest import OURS, ROOT, call
 
 STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
 # nobody is asked where approval is automatic

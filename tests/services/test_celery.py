@@ -12,6 +12,9 @@ from threading import Event, Thread
 
 import psutil
 import pytest
+
+from pageflip.local_stack import config
+from pageflip.local_stack.dag_runs import run_dag
 from pipeline.conftest import make_project, tiny_params, write_params
 from services.docker_daemon import free_port
 from services.postgres import Postgres
@@ -24,9 +27,6 @@ from services.real_airflow import (
     outs_of_repro,
     outs_of_run,
 )
-
-from pageflip.local_stack import config
-from pageflip.local_stack.dag_runs import run_dag
 
 PASSWORD = "test-secret"
 

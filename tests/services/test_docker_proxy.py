@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from pipeline.conftest import ROOT
 from services.docker_daemon import Docker
 

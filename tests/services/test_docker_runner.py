@@ -11,11 +11,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
+from pageflip.local_stack.dag_runs import DagRunError, run_dag
 from pipeline.conftest import ROOT, make_project
 from services.docker_daemon import Docker, base_image
 from services.real_airflow import ALL_WELL, ORCHESTRATOR, STAGES, airflow, needs_orchestrator
-
-from pageflip.local_stack.dag_runs import DagRunError, run_dag
 
 PACKAGES = sysconfig.get_path("purelib")
 USER = 10001

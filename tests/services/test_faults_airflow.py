@@ -13,6 +13,9 @@ from threading import Event, Thread
 
 import psutil
 import pytest
+
+from pageflip.local_stack.airflow_client import AirflowClient, TaskState
+from pageflip.local_stack.dag_runs import run_dag
 from pipeline.conftest import make_project, tiny_params, write_params
 from services.postgres import Postgres
 from services.real_airflow import (
@@ -26,9 +29,6 @@ from services.real_airflow import (
     outs_of_run,
     task_logs,
 )
-
-from pageflip.local_stack.airflow_client import AirflowClient, TaskState
-from pageflip.local_stack.dag_runs import run_dag
 
 DOWN_S = 8
 RUN_S = 1800

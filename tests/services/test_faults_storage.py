@@ -14,12 +14,12 @@ from shutil import copytree
 
 import pytest
 import torch
-from pipeline.conftest import call, environment, make_project
-from services.conftest import BUCKET, KEY, SECRET, SeaweedFS
 
 from pageflip.base import storage
 from pageflip.base.errors import EXIT_UNAVAILABLE, UnavailableError
 from pageflip.training.checkpoints import StoredCheckpoints
+from pipeline.conftest import call, environment, make_project
+from services.conftest import BUCKET, KEY, SECRET, SeaweedFS
 
 Moment = Callable[[dict[str, str], Path], bool]
 COMMAND = ("python", "-m", "tasks.run_stage", "prepare", "--run", "one")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from pipeline.conftest import ROOT, call, make_project
 from services.docker_daemon import SITE_PACKAGES, Docker, base_image
 from services.real_airflow import STAGES

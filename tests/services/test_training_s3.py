@@ -5,9 +5,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import call, make_project
 
 from pageflip.base import storage
+from pipeline.conftest import call, make_project
 
 pytestmark = pytest.mark.usefixtures("s3_server")
 

@@ -131,8 +131,7 @@ def test_pictures_of_another_size_in_one_rest_are_left_out(tmp_path):
 
 def with_poster(rgb):
     """A bright sheet with print on it that lies on the desk through the whole recording, larger than the book."""
-    scene = np.concatenate([rgb, *[page(90 + number) for number in range(9)]], axis=1)
-    return scene
+    return np.concatenate([rgb, *[page(90 + number) for number in range(9)]], axis=1)
 
 
 def test_print_that_lies_beside_the_book_all_the_time_does_not_make_pages_the_same(tmp_path):

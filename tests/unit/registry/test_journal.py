@@ -174,6 +174,7 @@ def test_moves_at_once_from_any_champion_leave_one_chain(models_home, monkeypatc
                 return promote_version(NAME, version, why="race")
             except UnavailableError:
                 continue
+        return None
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(move, ["2", "3", "1", "2"]))

@@ -11,7 +11,7 @@ from pageflip.networks.layers import for_evaluation
 from pageflip.params.training import Augment
 from pageflip.training.augmentation import for_training
 
-OFF = {name: 0.0 for name in ("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate")}
+OFF = dict.fromkeys(("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate"), 0.0)
 ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
 ALL |= {"shift": 0.05, "zoom": 0.1, "rotate": 5.0, "mirror": True}
 STRONG = {"saturation": 0.5, "hue": 40.0, "grey": 0.5, "swap": 0.9, "chroma": 0.2, "light": 0.5, "slope": 0.3}
