@@ -19,7 +19,6 @@ from pageflip.evaluation.activation_maps import activation_maps
 from pageflip.evaluation.judging import check_split_of_frames, judge, predict_parts
 from pageflip.evaluation.metrics import flat_numbers
 from pageflip.evaluation.shortcuts import run_shortcut_test
-from pageflip.evaluation.stitching import DECODER, judge_stitched
 from pageflip.evaluation.tables import worst_mistakes
 from pageflip.evaluation.temporal_refinement import judge_in_sequence
 from pageflip.frames.pack import data_digest, open_pack
@@ -27,7 +26,6 @@ from pageflip.frames.splitting import read_assignment
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Evaluate
-from pageflip.params.events import Events
 from pageflip.registry import tracking
 from pageflip.reports.card_facts import count_parts, gather_facts, read_json
 from pageflip.reports.evaluation_page import write_plots, write_report
@@ -36,7 +34,7 @@ PROTOCOLS = Path("reports/protocols")
 
 
 def main() -> None:
-    """Read the sections `evaluate`, `split` and `events`, evaluate, and leave the results in one piece."""
+    """Read the sections `evaluate` and `split`, evaluate, and leave the results in one piece."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="name of the network, for the report")
     parser.add_argument("--frames", type=Path, required=True, help="folder of the pack")
@@ -48,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     params = load_params(args.params)
     paths = {name: getattr(args, name) for name in ("frames", "split", "models", "out", "protocols")}
-    settings = {"protocol": params.split.protocol, "unit": params.split.unit, "events": params.events}
+    settings = {"protocol": params.split.protocol, "unit": params.split.unit}
     evaluate(args.model, params.evaluate, **settings, **paths)
 
 
@@ -56,7 +54,6 @@ def evaluate(
     model: str,
     params: Evaluate,
     *,
-    events: Events,
     frames: Path,
     split: Path,
     models: Path,
@@ -90,9 +87,6 @@ def evaluate(
     metrics["in_sequence"] = judge_in_sequence(
         test, pack, metrics["threshold"], samples=params.bootstrap_samples, seed=params.seed
     )
-    metrics["stitched"], timelines = judge_stitched(
-        predictions, metrics["threshold"], params.seed, plan=events, pack=pack
-    )
     metrics |= {"model": model, "weights_sha256": config["weights_sha256"]}
     worst = worst_mistakes(test, metrics["threshold"], params.worst_mistakes)["row"].to_numpy()
     thumbnails = {int(row): pack[row] for row in worst}
@@ -108,7 +102,6 @@ def evaluate(
             thumbnails=thumbnails,
             maps=map_evidence(network, thumbnails),
             protocols=read_json(protocols / model / "protocols.json"),
-            timelines=timelines,
             context={
                 "model": model,
                 "facts": gather_facts(assignment, config, frames, split),
@@ -152,8 +145,6 @@ def print_summary(metrics: Mapping[str, Any], out: Path) -> None:
     table.add_row("tp, fp, fn, tn", ", ".join(str(counts[name]) for name in ("tp", "fp", "fn", "tn")))
     table.add_row("frames, groups", f"{metrics['n']}, {metrics['n_groups']}")
     table.add_row("clips judged right", f"{metrics['clips']['accuracy']:.0%} of {metrics['clips']['n']}")
-    if metrics["stitched"]["reason"] is None:
-        table.add_row("flips in stitched clips, F1", f"{metrics['stitched']['finders'][DECODER]['f1']:.3f}")
     console = Console()
     console.print(table)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from pageflip.evaluation import judging, tables
-from pageflip.evaluation.stitching import judge_stitched
 from pageflip.reports import evaluation_page
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
@@ -86,13 +85,10 @@ def write(
     history=HISTORY,
     facts=None,
     name="report.html",
-    stitched=False,
     **more,
 ):
     val, test = predictions("val", 1), change(predictions("test", 2))
     result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
-    if stitched:
-        result["stitched"], more["timelines"] = judge_stitched(pd.concat([val, test]), result["threshold"], seed=0)
     worst = tables.worst_mistakes(test, result["threshold"], 5)["row"]
     evaluation_page.write_report(
         folder / name,

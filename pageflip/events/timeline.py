@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.events.metrics import TOLERANCE_MS, Event, match_events
+from pageflip.events.metrics import Event
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,3 @@ class Timeline:
     probabilities: np.ndarray
     true: tuple[Event, ...]
     found: tuple[Event, ...]
-
-    @property
-    def wrong(self) -> int:
-        """How many events are missed or found wrongly."""
-        return len(self.true) + len(self.found) - 2 * len(match_events(self.true, self.found, TOLERANCE_MS))

@@ -6,7 +6,7 @@ is escaped by the templates. Each part of the page is a template of its own, `ev
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,10 @@ from PIL import Image
 
 from pageflip.base.files import write_json, write_text
 from pageflip.evaluation.metrics import SUPPLIED_NAME
-from pageflip.events.timeline import Timeline
 from pageflip.frames.names import LABELS
 from pageflip.reports.charts import Axis, Chart, axis_up_to
 from pageflip.reports.evidence import overlay
 from pageflip.reports.page import STYLE_COLOURS, format_score, format_share, page_environment
-from pageflip.reports.timelines import draw_timeline
 
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
 FEW_GROUPS = 20
@@ -61,7 +59,6 @@ def write_report(
     context: Mapping[str, Any],
     maps: Mapping[int, np.ndarray] | None = None,
     protocols: Mapping[str, Any] | None = None,
-    timelines: Sequence[Timeline] = (),
 ) -> None:
     """Write the report to `path`, through a temporary file beside it.
 
@@ -74,7 +71,6 @@ def write_report(
             {part, frames, flips, clips, groups, books}; "data_digest", of the frames, to be held against `protocols`.
         maps: row -> float [h, w], the evidence in the pictures (see `pageflip.evaluation.activation_maps`).
         protocols: the content of protocols.json (see `pageflip.evaluation.protocol_benchmark`).
-        timelines: of stitched streams (see `pageflip.evaluation.stitching`), shown where `metrics` holds "stitched".
     """
     test = predictions[predictions["part"] == "test"]
     clips = sorted(metrics["clips"]["table"], key=lambda row: (row["correct"], -row["errors"] / row["n"], row["clip"]))
@@ -96,7 +92,6 @@ def write_report(
         "clips": clips[:MAX_CLIP_ROWS],
         "hidden_clips": max(0, len(clips) - MAX_CLIP_ROWS),
         "clip_chart": _clip_chart(clips[:MAX_CLIP_ROWS]),
-        "timelines": [draw_timeline(timeline) for timeline in timelines],
         "few": FEW_GROUPS,
         "books": books[:MAX_BOOK_ROWS],
         "hidden_books": max(0, len(books) - MAX_BOOK_ROWS),
@@ -119,7 +114,6 @@ def _parts(values: Mapping[str, Any]) -> list[dict[str, str]]:
         ("shortcuts", "Shortcut test", "shortcuts" in metrics),
         ("books", "Per book", bool(values["books"])),
         ("clips", "Per clip", bool(metrics["clips"]["table"])),
-        ("sequences", "Flips in sequences", "stitched" in metrics),
         ("mistakes", "Worst mistakes", True),
         ("training", "Training", bool(values["training"])),
         ("card", "Data and model card", bool(values["facts"])),

@@ -46,7 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         return test.assign(clip=test["clip"] + long, book="<b>" + long)
 
     facts = {"Data": {"data version": "0123456789abcdef" * 4}, "Training": {f"fit.{long}{n}": 0.1 for n in range(20)}}
-    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts, stitched=True)
+    write(folder, change=rename, protocols=PROTOCOLS, maps=evidence, facts=facts)
     return (folder / "report.html").as_uri()
 
 
@@ -98,13 +98,6 @@ def test_a_tap_lays_the_evidence_over_the_pictures_on_a_phone_and_a_desk_shows_b
     assert page.evaluate(shown) == "1"
 
 
-def test_timelines_show_their_bands_as_wide_as_the_screen_allows(page):
-    assert page.evaluate("document.querySelectorAll('.timeline').length") > 0
-    assert page.evaluate(THINNEST_BAND) > 2
-    strip = page.evaluate("document.querySelector('.strip svg').getBoundingClientRect().width")
-    assert strip > 0.65 * page.evaluate("innerWidth")
-
-
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_the_page_of_labelled_videos_fits_the_screen(browser, tmp_path, width):
     name, times = "<b>a_video_of_a_long_name_" * 6, np.arange(3000) / 30
@@ -119,6 +112,8 @@ def test_the_page_of_labelled_videos_fits_the_screen(browser, tmp_path, width):
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.evaluate(WIDER_THAN_THE_PAGE) == []
     assert page.evaluate("document.querySelectorAll('.strip').length") == 10
+    strip = page.evaluate("document.querySelector('.strip svg').getBoundingClientRect().width")
+    assert strip > 0.65 * page.evaluate("innerWidth")
     assert page.evaluate(THINNEST_BAND) > 2
     assert page.complaints == []
 

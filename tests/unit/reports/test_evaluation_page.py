@@ -178,33 +178,6 @@ def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
     assert "0.300 to 0.600" in text
 
 
-def test_flips_in_stitched_clips_are_shown_as_such_with_a_band_for_each_event(tmp_path):
-    text, result = write(tmp_path, stitched=True)
-    assert "stitched clips, not real transitions" in text
-    bands = [tag["class"] for name, tag in Page(text).elements if name == "rect" and "event" in tag["class"]]
-    figures = result["stitched"]["finders"]["decoder"]
-    assert bands.count("event two") == bands.count("event one") == figures["n_matched"]
-    assert len(bands) == figures["n_true"] + figures["n_found"]
-    assert figures["n_true"] == 6
-    for name in ("decoder, as used", "threshold alone", "running median"):
-        assert name in text
-    assert "#sequences" in text
-
-
-def test_the_timelines_take_no_more_room_on_the_page_than_they_must(tmp_path):
-    many = pd.concat([predictions("test", seed, clips=40, book=f"book {seed}") for seed in range(9)], ignore_index=True)
-    many["clip"] += many["book"]
-    text, _ = write(tmp_path, stitched=True, change=lambda _: many.assign(row=range(len(many))))
-    assert text.count('class="chart timeline"') == 6
-    assert "The 6 streams with the most mistakes" in text
-    assert len(text) < 400_000
-
-
-def test_a_test_part_of_one_label_is_said_to_have_nothing_to_stitch(tmp_path):
-    text, _ = write(tmp_path, stitched=True, change=lambda test: test[test["target"] == 1])
-    assert "Not measured: the test part holds no notflip clip" in text
-
-
 def test_report_warns_of_few_groups(tmp_path):
     assert "only 12 independent groups" in write(tmp_path)[0]
 
@@ -260,7 +233,7 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
 
 @pytest.mark.parametrize(("value", "shown"), [(0.99999, "0.999"), (1.0, "1.000"), (0.12345, "0.123"), (None, "\u2013")])
 def test_a_score_is_never_rounded_up_to_perfect(value, shown):
-    assert reports_page.score(value) == shown
+    assert reports_page.format_score(value) == shown
 
 
 def test_plots_hold_points_and_one_confusion_line_per_frame(tmp_path):
