@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pageflip.base.console import run_main
-from pageflip.base.files import folder_in_one_piece, write_json
+from pageflip.base.files import atomic_folder, write_json
 from pageflip.evaluation.activation_maps import activation_maps
 from pageflip.evaluation.judging import check_split_of_frames, judge, predict_parts
 from pageflip.evaluation.metrics import flat_numbers
@@ -90,7 +90,7 @@ def evaluate(
     metrics |= {"model": model, "weights_sha256": config["weights_sha256"]}
     worst = worst_mistakes(test, metrics["threshold"], params.worst_mistakes)["row"].to_numpy()
     thumbnails = {int(row): pack[row] for row in worst}
-    with folder_in_one_piece(out) as folder:
+    with atomic_folder(out) as folder:
         write_json(folder / "metrics.json", {name: value for name, value in metrics.items() if name != "curves"})
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         write_plots(folder / "plots", metrics)

@@ -16,7 +16,7 @@ import yaml
 
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError, UnavailableError
-from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.frames.pack import open_pack
@@ -49,7 +49,7 @@ def main() -> None:
     if None in (args.models, args.reports, args.frames, args.split):
         parser.error("--models, --reports, --frames and --split are needed, except with --verify")
     model = best_model(args.models, args.reports, params.train.models)
-    with folder_in_one_piece(args.out) as folder:
+    with atomic_folder(args.out) as folder:
         card, latency_ms = export(model, folder, params.register_, args)
         split = sha256_of(args.split / ASSIGNMENT_FILE)
         version = register(folder, card, params.register_.model_name, split, latency_ms)

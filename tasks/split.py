@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
-from pageflip.base.files import folder_in_one_piece, write_json
+from pageflip.base.files import atomic_folder, write_json
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, LEAKS_FILE, assign_parts, leak_report
 from pageflip.params.all import load_params
@@ -33,7 +33,7 @@ def main() -> None:
     )
     report = leak_report(index, assignment, params.near_duplicate_bits)
     report |= {"unit": params.unit, "protocol": params.protocol, "seed": params.seed}
-    with folder_in_one_piece(args.out) as folder:
+    with atomic_folder(args.out) as folder:
         assignment.to_parquet(folder / ASSIGNMENT_FILE, index=False)
         write_json(folder / LEAKS_FILE, report)
     for part, frames in assignment.groupby("part"):

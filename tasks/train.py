@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
-from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
@@ -78,7 +78,7 @@ def train(model: str, params: Train, *, frames: Path, split: Path, out: Path) ->
         if run:
             run.fail()
         raise
-    with folder_in_one_piece(out) as folder:
+    with atomic_folder(out) as folder:
         size = {"height": pack.shape[1], "width": pack.shape[2]}
         digest = saved.save_network(folder, network, {**chosen, **size})
         write_json(folder / "history.json", history)

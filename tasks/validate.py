@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pageflip.base.console import run_main
 from pageflip.base.errors import DataError
-from pageflip.base.files import folder_in_one_piece
+from pageflip.base.files import atomic_folder
 from pageflip.frames.pack import open_pack
 from pageflip.frames.validation import Check, check_frames
 from pageflip.params.all import load_params
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     limits = load_params(args.params).validate_
     _, index = open_pack(args.frames)
-    with folder_in_one_piece(args.out) as folder:
+    with atomic_folder(args.out) as folder:
         checks = check_frames(index, limits, folder)
     failed = [check for check in checks if not check.success]
     if failed:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from pageflip.base.errors import ConfigError, DataError, PageflipError
-from pageflip.base.files import folder_in_one_piece, sha256_of, write_json, write_text
+from pageflip.base.files import atomic_folder, sha256_of, write_json, write_text
 from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.evaluation import protocol_folds
 from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval
@@ -208,7 +208,7 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     facts = _fold_scores(table) | {"threshold": threshold, "val_f1": binary_metrics(val[1], judged, threshold)["f1"]}
     facts |= {"train": len(train[0]), "val": len(val[0]), "best_epoch": best["epoch"] + 1}
     facts |= {"epochs": len(history["epochs"]), "seconds": round(time.monotonic() - started, 1)}
-    with folder_in_one_piece(folder) as staging:
+    with atomic_folder(folder) as staging:
         table.to_parquet(staging / PREDICTIONS_FILE, index=False)
         write_json(staging / FOLD_FILE, facts)
     training_checkpoints.delete_checkpoints(str(checkpoints))

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pageflip.base.errors import DataError
-from pageflip.base.files import folder_in_one_piece
+from pageflip.base.files import atomic_folder
 from pageflip.base.progress import track
 from pageflip.frames.names import FrameFile, list_frames, read_books
 from pageflip.frames.parallel import available_cores, in_order
@@ -59,7 +59,7 @@ def build_pack(raw: Path, out: Path, *, width: int, height: int, workers: int | 
     """
     frames = list_frames(raw)
     books = read_books(raw)
-    with folder_in_one_piece(out) as folder:
+    with atomic_folder(out) as folder:
         shape = (len(frames), height, width, 3)
         _reserve(folder / PACK_FILE, shape)
         rows = _decode_all(raw, frames, folder / PACK_FILE, workers or available_cores())

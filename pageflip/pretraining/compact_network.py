@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pageflip.base.files import replaced_file, sha256_of, write_json
+from pageflip.base.files import atomic_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
@@ -94,7 +94,7 @@ def _imitate(
 
     distillation.imitate(network, pack, lessons, compact.imitation, seed=seed, on_epoch=report, device=device)
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with replaced_file(out) as path:
+    with atomic_file(out) as path:
         save_file(state | {"teacher_logits": torch.from_numpy(lessons.logits[0].copy())}, path)
 
 
@@ -106,7 +106,7 @@ def _report(record: dict) -> None:
 def write(network: nn.Module, card: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write weights and card to the folder `out`, beside day-zero; return the card."""
     weights = out / cards.COMPACT_WEIGHTS_FILE
-    with replaced_file(weights) as path:
+    with atomic_file(weights) as path:
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
         path.chmod(0o644)  # safetensors makes it private
     card = card | {"weights_sha256": sha256_of(weights)}

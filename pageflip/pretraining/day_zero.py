@@ -24,7 +24,7 @@ from torch import nn
 
 from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.base.files import folder_in_one_piece, sha256_of, write_json
+from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.evaluation.folder import evaluate_folder
@@ -189,7 +189,7 @@ def finish(
     _, metrics = judge_alone(network, params, pack, assignment, plan.threshold_tolerance)
     temperature, limits = metrics["calibration"]["temperature"], params.register_
     rows = part_rows(assignment, "test")[0][: limits.parity_frames]
-    with folder_in_one_piece(out) as folder:
+    with atomic_folder(out) as folder:
         for left in out.glob(COMPACT_FILES):  # made apart, by --network cnn
             shutil.copy2(left, folder)
         facts = export(network, folder, plan, metrics)

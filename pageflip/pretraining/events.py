@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.base.errors import ConfigError
-from pageflip.base.files import folder_in_one_piece, write_text
+from pageflip.base.files import atomic_folder, write_text
 from pageflip.base.progress import counting, track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events import decoder_model
@@ -63,7 +63,7 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
         "source": "drawn by pageflip.synthetic" if clips else "videos of the user",
         "params": plan.model_dump(mode="json"),
     }
-    with folder_in_one_piece(out) as folder:
+    with atomic_folder(out) as folder:
         plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
         _learn_numbers(plain, threshold, plan, folder / decoder_model.FILE.name, source)
         taught = [_lesson(one, threshold) for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.base.errors import DataError
-from pageflip.base.files import folder_in_one_piece, sha256_of
+from pageflip.base.files import atomic_folder, sha256_of
 from pageflip.base.progress import counting, track
 from pageflip.events.decoder_model import log_odds
 from pageflip.events.metrics import Truth, read_truth
@@ -160,7 +160,7 @@ def read_footage(file: Path, readers: Readers) -> Footage:
     probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     arrays = {"times_s": np.array(times), "probabilities": probabilities, "other_odds": other_odds}
     arrays["planes"] = np.concatenate(planes)
-    with folder_in_one_piece(kept) as folder:
+    with atomic_folder(kept) as folder:
         _save(folder, arrays | {"video": np.array(digest)})
     return Footage(**arrays, truth=truth)
 
@@ -173,7 +173,7 @@ def read_clips(folder: Path, readers: Readers) -> tuple[list[Lesson], list[Lesso
     """
     kept = _kept(folder, readers)
     if not kept.exists():
-        with folder_in_one_piece(kept) as place:
+        with atomic_folder(kept) as place:
             _read_archive(folder, readers, place)
     known, unknown = [], []
     arrays = _load(kept)
