@@ -18,7 +18,7 @@ COMPILE = python -m compileall -q -j 0
 # Of pip's output only the large downloads and the last steps: enough to see that it moves.
 BRIEFLY = 2>&1 | { grep -E --line-buffered '[0-9]{2,}\.[0-9] MB|GB\)|^Installing|^Successfully|^ERROR|error:' || true; } | cut -c1-110
 
-.PHONY: help setup run test test-services compose-check lint format repro up down status bench day-zero events lock clean
+.PHONY: help setup run test test-services soak compose-check lint format repro up down status bench day-zero events lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,12 +37,23 @@ test-services: setup ## tests against real servers (S3, PostgreSQL, Redis, Docke
 	@$(LOCKED) --quiet -r requirements/services.txt
 	@python -m pytest $(SERVICES)
 
+# Races, killed processes, resumed runs and failing stores: what may go wrong once in a hundred times.
+SOAK = tests/dags/test_process_operator.py tests/pipeline/test_resume.py tests/pipeline/test_run_stage.py \
+    tests/unit/base/test_storage.py tests/unit/registry/test_journal.py tests/unit/scoring/test_once.py \
+    tests/services/test_faults_airflow.py tests/services/test_faults_storage.py tests/services/test_scoring_s3.py
+ROUNDS = 20
+soak: setup ## repeat the tests of races and faults ROUNDS=20 times; takes hours
+	@$(LOCKED) --quiet -r requirements/services.txt
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; python -m pytest -q $(SOAK) || exit 1; done
+
 compose-check: $(VENV)/.ready ## check docker/compose.yaml; needs no Docker
 	@python docker/check_compose.py
 
-lint: $(VENV)/.ready ## ruff check and ruff format --check
+lint: $(VENV)/.ready ## style (ruff), layers (import-linter), types (mypy)
 	@ruff check .
 	@ruff format --check .
+	@lint-imports --no-logo
+	@mypy
 
 format: $(VENV)/.ready ## let ruff mend what it can
 	@ruff check --fix .
