@@ -12,7 +12,7 @@ from pageflip.params.data import Prepare, Split, Validate
 from pageflip.params.day_zero import DayZero
 from pageflip.params.evaluation import Evaluate, Protocols
 from pageflip.params.events import Events
-from pageflip.params.load import parse, read_yaml
+from pageflip.params.load import REMEDY, parse, read_yaml
 from pageflip.params.registry import Promote, Register
 from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.params.sections import Section
@@ -43,4 +43,4 @@ def load_params(path: Path) -> Params:
     Raises:
         ConfigError: the file is missing, is not YAML, or has an unknown, missing or impossible value.
     """
-    return parse(Params, read_yaml(path), path, "the keys and their ranges stand in pageflip/params/load.py.")
+    return parse(Params, read_yaml(path), path, REMEDY)

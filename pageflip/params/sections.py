@@ -1,9 +1,6 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
+"""Base class and value types of the sections of params.yaml."""
 
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
-
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,11 +10,18 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and scikit-learn refuse ot
 
 
 class Section(BaseModel):
+    """A frozen section that refuses unknown keys.
+
+    Attributes:
+        RENAMED: old key -> today's key. An old key is an error that gives today's.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+    RENAMED: ClassVar[dict[str, str]] = {}
 
 
 class Shares(Section):
-    """Shares of the frames for each part; they add up to 1."""
+    """Shares of the train, validation and test part; they add up to 1."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(gt=0, lt=1)]

@@ -24,7 +24,7 @@ from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.base.provenance import git_revision
 from pageflip.params.all import Params
-from pageflip.params.load import parse, read_yaml
+from pageflip.params.load import REMEDY, parse, read_yaml
 from pageflip.runs.data_versions import find_version
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
@@ -118,5 +118,5 @@ def _params_text(path: Path, wanted: tuple[str, ...]) -> str:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"{setting!r} holds no YAML value: {error}", "write it as train.seed=8.") from None
-    parse(Params, params, path, "the keys and their ranges stand in pageflip/params/load.py.")
+    parse(Params, params, path, REMEDY)
     return yaml.safe_dump(params, sort_keys=False)

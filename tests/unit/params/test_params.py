@@ -8,6 +8,8 @@ import yaml
 
 from pageflip.base.errors import ConfigError
 from pageflip.params.all import load_params
+from pageflip.params.data import Prepare, Split
+from pageflip.params.load import load_section
 from pageflip.params.training import FitChanges
 
 
@@ -159,6 +161,22 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no .*nowhere\.yaml"):
         load_params(tmp_path / "nowhere.yaml")
+
+
+def test_a_section_is_read_alone(change):
+    path = change("train.fit.epohcs", 3)  # a mistake in another section
+    assert load_section(path, "prepare", Prepare) == Prepare(width=108, height=192)
+
+
+def test_a_mistake_in_a_section_is_named_by_its_key_in_the_file(change):
+    with pytest.raises(ConfigError, match=r"unknown key split\.shares\.tset \(did you mean test\?\)"):
+        load_section(change("split.shares.tset", 0.2), "split", Split)
+    with pytest.raises(ConfigError, match=r"split\.shares\.test = 'few': "):
+        load_section(change("split.shares.test", "few"), "split", Split)
+    with pytest.raises(ConfigError, match=r"split = 'clip': "):
+        load_section(change("split", "clip"), "split", Split)
+    with pytest.raises(ConfigError, match="missing key split\n"):
+        load_section(change("split"), "split", Split)
 
 
 def test_a_network_says_what_it_wants_otherwise_than_the_training_loop_of_all(params_file):
