@@ -32,6 +32,7 @@ from pageflip_dags.run_form import APPROVED_STAGE, FRAMES_ASSET, FRAMES_URI, tri
 from pageflip_dags.task_command import project_root
 from pageflip_dags.task_factory import DEFAULT_ARGS, stage_task
 
+REPORT_STAGE = "report"
 MAX_WORKING_HOURS = 24  # of a run, not counting the wait for approval
 
 FRAMES = Asset(name=FRAMES_ASSET, uri=FRAMES_URI, group="pageflip")
@@ -67,5 +68,7 @@ with DAG(
     for earlier, later in sorted(edges(stages)):
         tasks[earlier] >> tasks[later]
     if APPROVED_STAGE in tasks:  # the only task that is not a stage of dvc.yaml
+        # the request links to the reports, on which no stage depends
+        reports = [task for name, task in tasks.items() if name.partition("@")[0] == REPORT_STAGE]
         approve = approval_task()
-        tasks[APPROVED_STAGE].upstream_list >> approve >> tasks[APPROVED_STAGE]
+        [*tasks[APPROVED_STAGE].upstream_list, *reports] >> approve >> tasks[APPROVED_STAGE]

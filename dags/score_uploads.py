@@ -17,7 +17,7 @@ import json
 import os
 from datetime import timedelta
 
-from airflow.sdk import DAG, ObjectStoragePath, task
+from airflow.sdk import DAG, ObjectStoragePath, get_current_context, task
 
 from pageflip_dags.alerts import alert_run_timeout
 from pageflip_dags.task_command import project_root, run_key
@@ -34,9 +34,9 @@ def store_url() -> str:
 
 
 @task(execution_timeout=timedelta(minutes=5))
-def shards(run_id: str | None = None) -> list[int]:
-    """Read the indices of the shards from the run's plan; Airflow passes the `run_id`."""
-    plan = ObjectStoragePath(store_url()) / run_key(run_id) / "score" / "plan.json"
+def shards() -> list[int]:
+    """Read the indices of the shards from the run's plan."""
+    plan = ObjectStoragePath(store_url()) / run_key(get_current_context()["run_id"]) / "score" / "plan.json"
     return [shard["index"] for shard in json.loads(plan.read_text())["shards"]]
 
 

@@ -57,7 +57,7 @@ def read_stages(root: Path, overrides: Mapping[str, Any] | None = None) -> list[
         params = _with_value(params, key.split("."), value)
     if "vars" in pipeline:
         raise GraphError(f"{PIPELINE_FILE} has `vars`, which is not supported: put the values into {PARAMS_FILE}")
-    stages = []
+    stages: list[Stage] = []
     for name, definition in (pipeline.get("stages") or {}).items():
         if not isinstance(definition, Mapping):
             raise GraphError(f"stage {name} in {PIPELINE_FILE} is not a mapping but {definition!r}")
@@ -157,7 +157,7 @@ def _stage(name: str, definition: Mapping[str, Any], context: Mapping[str, Any])
 
 def _paths(entries: Any, folder: str) -> list[str]:
     """Return the paths of entries `path` or `{path: options}`, relative to the project's root."""
-    paths = []
+    paths: list[str] = []
     for entry in entries or ():
         paths.extend(_from_root(path, folder) for path in (entry if isinstance(entry, Mapping) else [str(entry)]))
     return paths

@@ -1,9 +1,9 @@
 """The common base of the operators: the verb that a task runs, its link to MLflow, and nothing to render."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk import BaseOperator
 
 from pageflip_dags.mlflow_link import MlflowLink
 
@@ -15,7 +15,7 @@ class VerbOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ()  # nothing is rendered, so no page of Airflow shows the environment
-    operator_extra_links: ClassVar[Sequence[BaseOperatorLink]] = (MlflowLink(),)
+    operator_extra_links = (MlflowLink(),)
     ui_color = "#e8f1f2"
 
     def __init__(self, *, verb: Sequence[str], index: int | None = None, **kwargs: Any) -> None:

@@ -89,6 +89,7 @@ def test_retrain_holds_the_stages_and_edges_of_dvc_yaml_and_one_task_more_which_
     found = {(earlier, later) for later, task in tasks.items() for earlier in task["after"]}
     wanted = {tuple(pair) for pair in pairs}
     before_promote = {earlier for earlier, later in wanted if later == "promote"}
+    before_promote |= {name for name in names if name.split(".")[0] == "report"}
     added = {("approve_promotion", "promote"), *((earlier, "approve_promotion") for earlier in before_promote)}
     assert found == wanted | added
 
@@ -105,6 +106,14 @@ def test_retrain_follows_dvc_yaml_and_takes_limits_and_slots_from_meta(describe,
     assert tasks["prepare"]["timeout"] == 300
     assert (tasks["prepare"]["pool"], tasks["prepare"]["slots"]) == ("default_pool", 1)
     assert (tasks["train.vit"]["pool"], tasks["train.vit"]["slots"]) == ("gpu", 2)
+
+
+def test_the_approval_waits_for_the_reports_that_it_links_to_and_promote_for_the_approval_only(describe, project):
+    with (project / "dvc.yaml").open("a", encoding="utf-8") as file:
+        file.write("  report: {matrix: {model: [cnn, vit]}, cmd: x, deps: ['models/${item.model}']}\n")
+    tasks = describe("retrain", project)["tasks"]
+    assert set(tasks["approve_promotion"]["after"]) == {"train.cnn", "train.vit", "report.cnn", "report.vit"}
+    assert tasks["promote"]["after"] == ["approve_promotion", "train.cnn", "train.vit"]
 
 
 def test_score_uploads_maps_over_shards_and_reports_even_when_there_are_none(describe):
