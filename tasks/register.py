@@ -26,6 +26,7 @@ from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.registry import Register
 from pageflip.registry import client, registration, versions
+from pageflip.registry.journal import CANDIDATE
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")
@@ -53,7 +54,7 @@ def main() -> None:
         card, latency_ms = export(model, folder, params.register_, args)
         split = sha256_of(args.split / ASSIGNMENT_FILE)
         version = register(folder, card, params.register_.model_name, split, latency_ms)
-    print(f"register: {model} is {params.register_.model_name} version {version}, alias {client.CANDIDATE}")
+    print(f"register: {model} is {params.register_.model_name} version {version}, alias {CANDIDATE}")
 
 
 def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
@@ -142,7 +143,7 @@ def verify(out: Path, name: str) -> None:
         UnavailableError: it does not.
     """
     digest = sha256_of(out / versions.MODEL_FILE)
-    candidate = versions.get_version(name, client.CANDIDATE)
+    candidate = versions.get_version(name, CANDIDATE)
     if candidate is None or candidate.tags.get(versions.ARTIFACT) != digest:
         raise UnavailableError(f"the candidate of {name} is not the ONNX file {digest}", "run register again.")
     int8 = sha256_of(out / versions.INT8_FILE) if (out / versions.INT8_FILE).exists() else None

@@ -108,10 +108,11 @@ def _day_zero() -> Finding:
 
 
 def _mlflow() -> Finding:
-    from pageflip.registry import client, versions
+    from pageflip.registry import versions
+    from pageflip.registry.journal import CHAMPION
 
     name = load_params(settings.project_root() / "params.yaml").register_.model_name
-    version = versions.get_version(name, client.CHAMPION)
+    version = versions.get_version(name, CHAMPION)
     place = settings.shown(settings.tracking_uri())
     if version is None:
         return Finding("MLflow", f"{place}: {name} has no champion yet, day-zero stands in; `make run` makes one")

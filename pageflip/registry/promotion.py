@@ -19,9 +19,8 @@ from pageflip.frames.splitting import part_rows
 from pageflip.inference.predictor import Predictor
 from pageflip.params.all import Params
 from pageflip.params.registry import Promote
-from pageflip.registry import aliases as registry_aliases
-from pageflip.registry import client, gate, journal, loading, promotion, versions
-from pageflip.registry.aliases import move_alias
+from pageflip.registry import gate, journal, versions
+from pageflip.registry.aliases import alias_history, move_alias, settle_moves
 from pageflip.registry.gate import Check, Judged
 from pageflip.registry.journal import CHAMPION, PREVIOUS, Move
 from pageflip.registry.loading import load_predictor
@@ -88,7 +87,7 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
         UnavailableError: another process moved the alias meanwhile.
     """
     candidate = candidate_version(name, package)
-    registry_aliases.settle_moves(name)
+    settle_moves(name)
     decision = made_before(name, candidate)
     if decision is None:
         alone = Predictor.load(package / versions.MODEL_FILE, threads=1)
@@ -96,7 +95,7 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
         decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
         decision = approved(decision, params.promote.approval, settings.approved_by())
         if decision["promoted"]:
-            promotion.promote_version(
+            promote_version(
                 name,
                 candidate,
                 why=decision["reason"],
@@ -126,12 +125,12 @@ def candidate_version(name: str, package: Path) -> str:
 
 def made_before(name: str, candidate: str) -> dict[str, Any] | None:
     """The decision of an attempt of this same Airflow run that promoted the candidate and then was cut short."""
-    aliases, moves = registry_aliases.alias_history(name)
-    made = [move for move in moves if move.alias == client.CHAMPION and move.outcome == journal.MOVED]
+    pointing, moves = alias_history(name)
+    made = [move for move in moves if move.alias == CHAMPION and move.outcome == journal.MOVED]
     run = journal.own_run()
     if not made or run is None or (made[-1].run, made[-1].after) != (run, candidate):
         return None
-    if aliases.get(client.CHAMPION) != candidate:
+    if pointing.get(CHAMPION) != candidate:
         return None
     overridden = made[-1].kind == journal.OVERRIDE
     facts = {"promoted": True, "overridden": overridden, "reason": made[-1].reason, "champion": made[-1].before}
@@ -168,7 +167,7 @@ def decide(
         already = {"promoted": False, "overridden": False, "reason": f"{facts}, and is the champion already"}
         return decision | {"champion_f1": f1, "checks": []} | already
     checks = gate.check_floors(f1, books, latency_ms, params, protocol)
-    moves = registry_aliases.alias_history(name)[1]
+    moves = alias_history(name)[1]
     checks.append(gate.check_history(candidate, journal.rollback_from(moves, candidate)))
     figures, check = compare_with(name, champion, frames[rows], test, ours, params, forced=override is not None)
     return decision | figures | gate.conclude(facts, [*checks, check], override=override)
@@ -230,7 +229,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
         ConfigError: it takes frames of another size.
         DataError: its file is lost or is not the one that was registered.
     """
-    predictor = loading.load_predictor(version, name)
+    predictor = load_predictor(version, name)
     if frames.shape[1:3] != (predictor.height, predictor.width):
         raise ConfigError(
             f"version {version} takes frames of {predictor.width}x{predictor.height}, the pack's are "
@@ -243,5 +242,5 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
 
 def champion_number(name: str) -> str | None:
     """The version that the alias `champion` points to now; None when it points to none."""
-    champion = versions.get_version(name, client.CHAMPION)
+    champion = get_version(name, CHAMPION)
     return None if champion is None else str(champion.version)

@@ -33,7 +33,7 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
     url = join(store, run, "score", "plan.json")
     if storage.exists(url):
         return _read(url, "")
-    from pageflip.registry.client import CHAMPION
+    from pageflip.registry.journal import CHAMPION
     from pageflip.registry.loading import load_predictor
 
     uploads_url, results_url = _addresses()

@@ -17,17 +17,19 @@ from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, v
 
 CRASHING_SHARD = """
 import os, sys
-from pageflip import scoring, uploads
+from pageflip.scoring.ledger import Ledger
+from pageflip.scoring.score import score_upload
+from pageflip.scoring.uploads import find_uploads
 
 class Deadly:
     width, height, threshold, name, version = 27, 48, 0.5, "pageflip", "3"
     def predict(self, frames):
         os._exit(139)
 
-(upload,) = uploads.find_uploads(sys.argv[1])
-outcome = scoring.score_upload(
+(upload,) = find_uploads(sys.argv[1])
+outcome = score_upload(
     upload.url, upload.kind, upload.fingerprint,
-    predictor=Deadly(), results_url=sys.argv[2], ledger=uploads.Ledger(sys.argv[2]), run="run-1",
+    predictor=Deadly(), results_url=sys.argv[2], ledger=Ledger(sys.argv[2]), run="run-1",
 )
 print(outcome.status, outcome.reason)
 """
