@@ -15,7 +15,11 @@ from pathlib import Path
 
 from pageflip.base import settings
 from pageflip.base.console import run_main
-from pageflip.params.all import load_params
+from pageflip.params.load import load_section
+from pageflip.params.registry import Register
+from pageflip.params.scoring import ScoreUploads, Stills
+from pageflip.registry.journal import CHAMPION
+from pageflip.registry.loading import load_predictor
 from pageflip.scoring.plan import make_plan, score_shard, summarise
 
 
@@ -44,12 +48,13 @@ def main() -> None:
     args = _arguments()
     store = args.store or settings.store_url()
     if args.step in ("plan", "run"):
-        plan = make_plan(args.run, store, load_params(args.params))
-    if args.step == "run":
-        for shard in plan["shards"]:
-            score_shard(args.run, shard["index"], store, load_params(args.params).stills)
-    if args.step == "shard":
-        score_shard(args.run, args.index, store, load_params(args.params).stills)
+        name = load_section(args.params, "register", Register).model_name
+        params = load_section(args.params, "score_uploads", ScoreUploads)
+        plan = make_plan(args.run, store, model=CHAMPION, name=name, params=params, load_predictor=load_predictor)
+    if args.step in ("shard", "run"):
+        stills = load_section(args.params, "stills", Stills)
+        for index in [args.index] if args.step == "shard" else [shard["index"] for shard in plan["shards"]]:
+            score_shard(args.run, store, index, stills=stills, load_predictor=load_predictor)
     if args.step in ("summarise", "run"):
         summarise(args.run, store)
 

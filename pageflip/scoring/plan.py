@@ -1,9 +1,8 @@
-"""Score new uploads with the champion: plan the shards, score each, sum up. Every step may be repeated.
+"""Score the uploads of one run in steps: plan the shards, score each, add up. Every step may be repeated.
 
-    python -m tasks.score_uploads run                            # all in a row, on this machine
-    python -m tasks.score_uploads plan --run RUN_ID              # STORE/RUN_ID/score/plan.json
-    python -m tasks.score_uploads shard --run RUN_ID --index 0   # STORE/RUN_ID/score/shard-0.json
-    python -m tasks.score_uploads summarise --run RUN_ID         # STORE/RUN_ID/score/summary.json
+    STORE/RUN/score/plan.json      the new uploads, dealt to shards, and the model version that scores them
+    STORE/RUN/score/shard-N.json   what became of each upload of a shard
+    STORE/RUN/score/summary.json   the counts over all shards
 
 Uploads are read from PAGEFLIP_UPLOADS and never changed; results appear below PAGEFLIP_RESULTS.
 """
@@ -11,6 +10,7 @@ Uploads are read from PAGEFLIP_UPLOADS and never changed; results appear below P
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,33 +18,35 @@ from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.progress import track
 from pageflip.base.storage import join
-from pageflip.params.all import Params
-from pageflip.params.scoring import Stills
+from pageflip.footage.frame_scores import Predicts
+from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.scoring import pages, quarantine, results, score, uploads
 from pageflip.scoring.ledger import Ledger
 
+LoadPredictor = Callable[[str, str], Predicts]  # of a version or alias, and the registered model's name
 
-def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
+
+def make_plan(
+    run: str, store: str, *, model: str, name: str, params: ScoreUploads, load_predictor: LoadPredictor
+) -> dict[str, Any]:
     """List the new uploads, deal them to shards and write the plan; a plan that is there already is kept.
 
-    The champion's version (or day-zero's, as long as there is no champion) is fixed here, so that a promotion in
-    between does not split a batch.
+    The version is fixed here, so that a promotion in between does not split a batch.
+
+    Args:
+        model, name: the alias or version to score with, and the registered model it belongs to.
     """
     url = join(store, run, "score", "plan.json")
     if storage.exists(url):
         return _read(url, "")
-    from pageflip.registry.journal import CHAMPION
-    from pageflip.registry.loading import load_predictor
-
     uploads_url, results_url = _addresses()
-    model = params.register_.model_name
-    predictor = load_predictor(CHAMPION, model)
-    new, counts = _sort_out(uploads_url, results_url, predictor, params.score_uploads.settle_seconds)
-    size = params.score_uploads.uploads_per_shard
+    predictor = load_predictor(model, name)
+    new, counts = _sort_out(uploads_url, results_url, predictor, params.settle_seconds)
+    size = params.uploads_per_shard
     shards = [new[start : start + size] for start in range(0, len(new), size)]
     plan = {
         "run": run,
-        "model": model,
+        "model": name,
         "model_version": predictor.version,
         "results": results_url,
         "shards": [{"index": index, "uploads": shard} for index, shard in enumerate(shards)],
@@ -53,7 +55,7 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
     if not storage.create_bytes(url, _json(plan)):
         return _read(url, "")
     print(
-        f"plan: {len(new)} new uploads in {len(shards)} shards for {model} version {predictor.version};"
+        f"plan: {len(new)} new uploads in {len(shards)} shards for {name} version {predictor.version};"
         f" {counts['already_scored']} scored before, {counts['in_quarantine']} in quarantine,"
         f" {len(counts['arriving'])} still arriving at {uploads_url}"
     )
@@ -61,7 +63,7 @@ def make_plan(run: str, store: str, params: Params) -> dict[str, Any]:
 
 
 def _sort_out(
-    uploads_url: str, results_url: str, predictor: score.Predicts, settle_seconds: float
+    uploads_url: str, results_url: str, predictor: Predicts, settle_seconds: float
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     version_url = results.version_url(results_url, predictor.name, predictor.version)
     suffix = "/" + results.RESULT
@@ -69,7 +71,8 @@ def _sort_out(
         file.name.removesuffix(suffix) for file in storage.list_files(version_url) if file.name.endswith(suffix)
     }
     ledger = Ledger(results_url)
-    new, arriving, before = [], [], Counter()
+    new, arriving = [], []
+    before: Counter[str] = Counter()
     for upload in uploads.find_uploads(uploads_url):
         sha256, bad = ledger.find(upload) or ("", False)
         if bad and storage.exists(join(quarantine.quarantine_url(results_url, sha256), results.REASON)):
@@ -85,10 +88,10 @@ def _sort_out(
     return new, {**counts, "arriving": arriving}
 
 
-def score_shard(run: str, index: int, store: str, stills: Stills | None = None) -> list[dict[str, Any]]:
-    """Score the uploads of one shard of the plan and write what became of each; None takes the default of `stills`."""
-    from pageflip.registry.loading import load_predictor
-
+def score_shard(
+    run: str, store: str, index: int, *, stills: Stills, load_predictor: LoadPredictor
+) -> list[dict[str, Any]]:
+    """Score the uploads of one shard of the plan and write what became of each."""
     folder = join(store, run, "score")
     plan = _read(join(folder, "plan.json"), f"python -m tasks.score_uploads plan --run {run}")
     if not 0 <= index < len(plan["shards"]):

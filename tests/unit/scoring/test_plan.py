@@ -6,13 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pageflip.base.errors import ConfigError, UnavailableError
-from pageflip.params.all import Params, load_params
+from pageflip.params.load import load_section
+from pageflip.params.scoring import ScoreUploads, Stills
+from pageflip.registry.loading import load_predictor
 from pageflip.scoring import plan as scoring_plan
 from uploads_factory import BRIGHT, DARK, picture, snapshot, video
+
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +43,16 @@ def home(write_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         yield folder
 
 
-def _run(run: str, store: Path, params: Params) -> dict[str, object]:
-    for shard in scoring_plan.make_plan(run, str(store), params)["shards"]:
-        scoring_plan.score_shard(run, shard["index"], str(store))
+def _plan(run: str, store: Path, **changes: float) -> dict[str, Any]:
+    """Plan with the project's own parameters; keywords change the section `score_uploads`."""
+    params = load_section(PARAMS, "score_uploads", ScoreUploads).model_copy(update=changes)
+    model = {"model": "champion", "name": "pageflip"}
+    return scoring_plan.make_plan(run, str(store), **model, params=params, load_predictor=load_predictor)
+
+
+def _run(run: str, store: Path) -> dict[str, Any]:
+    for shard in _plan(run, store, settle_seconds=0, uploads_per_shard=2)["shards"]:
+        scoring_plan.score_shard(run, str(store), shard["index"], stills=Stills(), load_predictor=load_predictor)
     return scoring_plan.summarise(run, str(store))
 
 
@@ -48,12 +60,9 @@ def test_the_job_scores_new_uploads_and_a_second_run_leaves_them_alone(home: Pat
     drop, results = home / "uploads", home / "results"
     video(picture(drop / "one.jpg", BRIGHT).with_name("book.mp4"), [DARK] * 30 + [BRIGHT] * 15 + [DARK] * 10)
     (drop / "bad.mov").write_bytes(b"no video")
-    params = tmp_path / "params.yaml"
-    text = Path("params.yaml").read_text().replace("settle_seconds: 2", "settle_seconds: 0")
-    params.write_text(text.replace("uploads_per_shard: 8", "uploads_per_shard: 2"))
     store = tmp_path / "store"
 
-    first = _run("one", store, load_params(params))
+    first = _run("one", store)
     assert {key: first[key] for key in ("scored", "already_scored", "quarantined", "frames", "flips")} == {
         "scored": 2,
         "already_scored": 0,
@@ -67,47 +76,41 @@ def test_the_job_scores_new_uploads_and_a_second_run_leaves_them_alone(home: Pat
     assert json.loads((store / "one" / "score" / "summary.json").read_text()) == first
 
     before = snapshot(results)
-    second = _run("two", store, load_params(params))
+    second = _run("two", store)
     assert (second["scored"], second["already_scored"], second["quarantined"]) == (0, 2, 0)
     page = "pageflip/v1/index.html"
     assert {**snapshot(results), page: None} == {**before, page: None}
-    assert _run("one", store, load_params(params)) == first  # every step repeated: the plan and its counts stay
+    assert _run("one", store) == first  # every step repeated: the plan and its counts stay
 
 
 def test_without_a_champion_day_zero_scores_under_its_own_version(
     tmp_path: Path, mlflow_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture(mlflow_home / "uploads" / "one.jpg", BRIGHT)
-    params = tmp_path / "params.yaml"
-    text = (Path(__file__).parents[3] / "params.yaml").read_text()
-    params.write_text(text.replace("settle_seconds: 2", "settle_seconds: 0"))
-    summary = _run("one", tmp_path / "store", load_params(params))
+    summary = _run("one", tmp_path / "store")
     version = summary["model_version"]
     assert (summary["scored"], version.startswith("day-zero-")) == (1, True)
     assert Path(summary["report"]) == mlflow_home / "results" / "pageflip" / f"v{version}" / "index.html"
     assert f"has no champion yet: {version} stands in" in capsys.readouterr().err
-    assert _run("two", tmp_path / "store", load_params(params))["already_scored"] == 1
+    assert _run("two", tmp_path / "store")["already_scored"] == 1
 
 
 def test_uploads_still_arriving_are_left_for_the_next_run(home: Path, tmp_path: Path) -> None:
     picture(home / "uploads" / "late.jpg", 201)
-    params = tmp_path / "params.yaml"
-    params.write_text(Path("params.yaml").read_text().replace("settle_seconds: 2", "settle_seconds: 3600"))
-    assert scoring_plan.make_plan("early", str(tmp_path), load_params(params))["arriving"] == ["late.jpg"]
+    assert _plan("early", tmp_path, settle_seconds=3600)["arriving"] == ["late.jpg"]
 
 
 def test_addresses_that_cannot_be_right_are_refused(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = load_params(Path("params.yaml"))
     monkeypatch.setenv("PAGEFLIP_UPLOADS", str(tmp_path / "unmounted"))
     with pytest.raises(UnavailableError, match=r"there is no folder .*unmounted"):
-        scoring_plan.make_plan("run", str(tmp_path), params)
+        _plan("run", tmp_path)
     (tmp_path / "link").symlink_to(home)
     for spelling in (str(home), f"file://{home}", f"{home}/./", str(tmp_path / "link")):
         monkeypatch.setenv("PAGEFLIP_UPLOADS", spelling)
         with pytest.raises(ConfigError, match="among the uploads"):
-            scoring_plan.make_plan("run", str(tmp_path), params)
+            _plan("run", tmp_path)
 
 
 def test_a_step_without_the_one_before_says_which(tmp_path: Path) -> None:
