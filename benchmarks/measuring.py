@@ -24,7 +24,7 @@ from pageflip.frames.names import frame_path, list_frames
 from pageflip.frames.parallel import available_cores
 from pageflip.networks.layers import for_evaluation
 from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.stage.scene import plan_clips
+from pageflip.synthetic.stage.clips import plan_clips
 
 WIDTH, HEIGHT = 1080, 1920
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP = 3, 4, 10

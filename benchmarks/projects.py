@@ -12,7 +12,7 @@ import yaml
 from pageflip.base.errors import ConfigError
 from pageflip.base.settings import project_root
 from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.stage.scene import plan_clips
+from pageflip.synthetic.stage.clips import plan_clips
 
 BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP, WIDTH, HEIGHT = 4, 6, 8, 216, 384
 

@@ -23,7 +23,7 @@ from benchmarks.measuring import HEIGHT, SEED, WIDTH, machine, seconds
 from benchmarks.results import Result
 from pageflip.frames.names import list_frames
 from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.stage.scene import Clip, plan_clips
+from pageflip.synthetic.stage.clips import Clip, plan_clips
 
 BAR = 6.0
 BOOKS, FRAMES_PER_CLIP, QUALITY = 6, 8, 88

@@ -27,7 +27,7 @@ from pageflip.frames.pack import build_pack, open_pack
 from pageflip.params.day_zero import DayZero
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges
-from pageflip.synthetic.stage import scene
+from pageflip.synthetic.stage.clips import plan_clips
 
 
 def find_pack(work: Path, frames_sha256: str) -> tuple[np.ndarray, pd.DataFrame]:
@@ -65,7 +65,7 @@ def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: i
         print(f"day-zero: the frames of an earlier attempt are used again: {frames}", flush=True)
         return frames
     if not raw.exists():
-        clips = scene.plan_clips(**sizes)
+        clips = plan_clips(**sizes)
         with counting(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
             archive.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
     build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)

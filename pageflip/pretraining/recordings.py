@@ -40,7 +40,7 @@ from pageflip.pretraining import compact_network
 from pageflip.pretraining.drawn import renderer_digest
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges
-from pageflip.synthetic.stage.scene import plan_clips
+from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.video import write_video
 
 HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training

@@ -21,8 +21,8 @@ from pageflip.frames.names import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PA
 from pageflip.frames.parallel import available_cores
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene
+from pageflip.synthetic.stage.clips import Clip, check_numbers
 from pageflip.synthetic.stage.draw import render_script
-from pageflip.synthetic.stage.scene import Clip, check_numbers
 from pageflip.synthetic.stage.scripts import clip_script
 
 TESTING_SHARE = 0.2

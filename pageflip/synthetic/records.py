@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import write_json
+from pageflip.synthetic.stage.clips import Clip
 from pageflip.synthetic.stage.motion import Script
-from pageflip.synthetic.stage.scene import Clip
 
 FORMAT = 1
 

@@ -11,7 +11,7 @@ from pageflip.base.progress import counting
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.sheet import contact_sheet
-from pageflip.synthetic.stage.scene import Clip, plan_clips
+from pageflip.synthetic.stage.clips import Clip, plan_clips
 from pageflip.synthetic.video import write_video
 
 UPLOADS_SEED = 1_000  # far from the seeds of training frames: books that the model never saw

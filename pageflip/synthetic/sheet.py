@@ -10,8 +10,8 @@ from pageflip.base.errors import DataError
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.synthetic.ranges import DEFAULT, Ranges
+from pageflip.synthetic.stage.clips import Clip
 from pageflip.synthetic.stage.draw import Stage
-from pageflip.synthetic.stage.scene import Clip
 from pageflip.synthetic.stage.scripts import clip_script
 
 TILE = (216, 384)

@@ -11,9 +11,9 @@ import av
 from pageflip.base.errors import DataError
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene
+from pageflip.synthetic.stage.clips import check_numbers, check_size
 from pageflip.synthetic.stage.draw import Stage
 from pageflip.synthetic.stage.motion import Pose, Script
-from pageflip.synthetic.stage.scene import check_numbers, check_size
 from pageflip.synthetic.stage.scripts import video_script
 
 # x264's lookahead, even with one thread, gives other bytes now and then on a busy machine: it is left out.

@@ -12,13 +12,13 @@ import numpy as np
 
 from pageflip.synthetic.book import geometry, mesh
 from pageflip.synthetic.book.pages import page_texture
-from pageflip.synthetic.hands.people import People
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.stage import optics
+from pageflip.synthetic.stage.clips import Clip
 from pageflip.synthetic.stage.desks import desk_picture
+from pageflip.synthetic.stage.hand_layers import People
 from pageflip.synthetic.stage.looks import Look
 from pageflip.synthetic.stage.motion import HandPose, Pose, Script, pose_at
-from pageflip.synthetic.stage.scene import Clip
 from pageflip.synthetic.stage.scripts import OVER_AT, clip_script
 
 _STEP = 2.5  # pixels that something may move between two moments of one exposure

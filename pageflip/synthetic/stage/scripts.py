@@ -6,9 +6,9 @@ import numpy as np
 
 from pageflip.synthetic.book.geometry import Bend, in_space, lying_page, raised_share
 from pageflip.synthetic.ranges import Pair, Ranges
+from pageflip.synthetic.stage.clips import Clip, derive_seed
 from pageflip.synthetic.stage.looks import Look, book_look, clip_look
 from pageflip.synthetic.stage.motion import Flip, HandWay, Script, Stop, material_point
-from pageflip.synthetic.stage.scene import Clip, derive_seed
 
 CLEAR_SHARE = 0.08  # of a sheet is clearly raised where a clip begins and ends: what nobody would argue about
 OVER_AT = 0.42  # progress at which a sheet stands upright and shows its other face

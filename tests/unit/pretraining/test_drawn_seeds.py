@@ -9,7 +9,7 @@ from pageflip.params.all import load_params
 from pageflip.params.day_zero import DayZero
 from pageflip.synthetic.ranges import load_synthesize
 from pageflip.synthetic.samples import UPLOADS_SEED
-from pageflip.synthetic.stage.scene import derive_seed, plan_clips
+from pageflip.synthetic.stage.clips import derive_seed, plan_clips
 
 SAMPLE_UPLOADS = 4
 

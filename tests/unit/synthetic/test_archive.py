@@ -16,8 +16,8 @@ from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import DEFAULT
 from pageflip.synthetic.records import read_scene
 from pageflip.synthetic.sheet import contact_sheet
+from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.draw import render_clip, render_script
-from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.synthetic.stage.scripts import clip_script
 
 SMALL = {"width": 108, "height": 192}
@@ -142,7 +142,8 @@ def test_archive_refuses_no_clips_and_a_clip_planned_twice(tmp_path):
 
 DRAWING = """
 from pathlib import Path
-from pageflip.synthetic import plan_clips, write_archive
+from pageflip.synthetic.archive import write_archive
+from pageflip.synthetic.stage.clips import plan_clips
 
 if __name__ == "__main__":
     clips = plan_clips(seed=1, books=50, clips_per_book=4, frames_per_clip=9, width=108, height=192)

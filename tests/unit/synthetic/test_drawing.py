@@ -9,11 +9,11 @@ import pytest
 from pageflip.synthetic.book import mesh
 from pageflip.synthetic.book.geometry import Bend, Stack, in_space, lying_page, project, sheet
 from pageflip.synthetic.book.pages import page_texture
-from pageflip.synthetic.hands.people import People
 from pageflip.synthetic.ranges import DEFAULT
+from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.draw import Stage
+from pageflip.synthetic.stage.hand_layers import People
 from pageflip.synthetic.stage.motion import HandPose, hand_poses, material_point, pose_at
-from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.synthetic.stage.scripts import clip_script
 
 WIDE, TALL = 216, 384

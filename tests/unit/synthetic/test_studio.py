@@ -10,9 +10,9 @@ import pytest
 from pageflip.base.errors import ConfigError
 from pageflip.synthetic.book.geometry import lift_of
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Ranges, StillKinds
+from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.draw import render_clip
 from pageflip.synthetic.stage.motion import pose_at
-from pageflip.synthetic.stage.scene import plan_clips
 from pageflip.synthetic.stage.scripts import clip_script
 
 SMALL = {"width": 108, "height": 192}
