@@ -27,7 +27,7 @@ from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, r
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.frames.names import list_frames
-from pageflip.frames.pack import build_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.frames.parallel import available_cores
 from pageflip.params.all import load_params
 

@@ -29,7 +29,8 @@ from benchmarks.measuring import alternate, drawn_frames, machine, quiet, second
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS, list_frames
-from pageflip.frames.pack import build_pack, open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.networks.build import build_network
 from pageflip.params.all import Params, load_params
 from pageflip.training.augmentation import for_training

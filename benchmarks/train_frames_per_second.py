@@ -24,7 +24,8 @@ from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, q
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS
-from pageflip.frames.pack import build_pack, open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.params.training import Train

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from pageflip.base.console import run_main
-from pageflip.frames.pack import build_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.params.all import load_params
 
 

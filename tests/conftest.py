@@ -74,7 +74,7 @@ def params_file() -> Path:
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Six clips per label of three books, raw and packed: the two folders. Not to be changed."""
-    from pageflip.frames.pack import build_pack
+    from pageflip.frames.pack_building import build_pack
 
     folder = tmp_path_factory.mktemp("packed")
     raw = make_raw(folder / "raw")

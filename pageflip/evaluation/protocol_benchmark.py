@@ -30,7 +30,8 @@ from pageflip.evaluation.temporal_refinement import in_sequence
 from pageflip.evaluation.thresholds import choose_threshold
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
-from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, build_pack, data_digest, open_pack
+from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, data_digest, open_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.frames.splitting import part_rows
 from pageflip.networks import build, initial_weights, predict
 from pageflip.params.all import Params

@@ -23,7 +23,8 @@ from pageflip import synthetic
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
 from pageflip.base.progress import counting
-from pageflip.frames.pack import build_pack, open_pack
+from pageflip.frames.pack import open_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.params.day_zero import DayZero
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges

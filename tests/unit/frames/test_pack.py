@@ -2,7 +2,6 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,8 +9,9 @@ import pytest
 from frames_factory import make_raw
 from pageflip.base.errors import DataError
 from pageflip.frames.names import frame_path
-from pageflip.frames.pack import build_pack, open_pack
-from pageflip.frames.parallel import in_order
+from pageflip.frames.pack import open_pack
+from pageflip.frames.pack_building import build_pack
+from pageflip.frames.parallel import map_chunks
 from pageflip.frames.pixels import decode_image
 
 WIDTH, HEIGHT = 27, 48
@@ -113,23 +113,21 @@ def test_a_missing_pack_and_one_that_disagrees_with_its_index_are_refused(tmp_pa
         open_pack(tmp_path)
 
 
-def test_jobs_are_yielded_in_order_and_few_results_wait():
-    """However slow the reader is, what is decoded ahead of it stays bounded."""
-    lock, made, read, most = threading.Lock(), 0, 0, 0
+def test_chunks_are_read_in_order_and_few_wait():
+    """However slow the reader is, the number of chunks computed ahead of it stays bounded."""
+    lock, computed, most = threading.Lock(), 0, 0
 
-    def work(number):
-        nonlocal made
+    def work(start, numbers):
+        nonlocal computed
         with lock:
-            made += 1
-        return number
+            computed += 1
+        return start, numbers
 
-    with ThreadPoolExecutor(4) as pool:
-        results = []
-        for future in in_order((pool.submit(work, number) for number in range(40)), ahead=5):
-            results.append(future.result())
-            time.sleep(0.001)
-            with lock:
-                most = max(most, made - read)
-            read += 1
-    assert results == list(range(40))
-    assert most <= 5
+    results = []
+    for read, result in enumerate(map_chunks(work, range(79), workers=3, size=2)):
+        results.append(result)
+        time.sleep(0.001)
+        with lock:
+            most = max(most, computed - read)
+    assert results == [(start, range(79)[start : start + 2]) for start in range(0, 79, 2)]
+    assert most <= 6

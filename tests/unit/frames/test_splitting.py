@@ -13,7 +13,7 @@ from frames_factory import make_index
 from pageflip.base.errors import DataError
 from pageflip.frames import splitting
 from pageflip.frames.names import frame_path
-from pageflip.frames.pack import build_pack
+from pageflip.frames.pack_building import build_pack
 from pageflip.frames.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
 from pageflip.params.sections import Shares
 from tasks import split as split_stage
