@@ -11,7 +11,7 @@ RUN python3.11 -m venv /tmp/installer && python3.11 -m venv --without-pip /opt/a
         -r /tmp/orchestrator.txt -r /tmp/servers.txt \
     && { /opt/airflow/bin/python -m compileall -q -j 0 /opt/airflow/lib || true; }
 COPY . /src
-# the DAG is made from dvc.yaml and params.yaml, which stand in the folder above dags/
+# the DAG retrain is generated from dvc.yaml and params.yaml, which belong in the folder above dags/
 RUN mkdir /app && cd /src && cp -r dags dvc.yaml params.yaml /app/ && cp docker/airflow_admin.py /app/ \
     && find /app -name __pycache__ -prune -exec rm -rf {} + && chmod -R a+rX,a-w /app
 
@@ -39,6 +39,6 @@ ENV PATH=/opt/airflow/bin:/usr/local/bin:/usr/bin:/bin \
 WORKDIR /app
 USER 10001:10001
 VOLUME /var/lib/airflow/logs
-# each of Airflow's processes has a health check of its own: see compose.yaml
+# each Airflow process has its own health check in compose.yaml
 HEALTHCHECK NONE
 CMD ["airflow", "version"]

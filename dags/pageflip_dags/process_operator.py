@@ -132,5 +132,5 @@ def _python() -> str:
 
 def _inherited_environment() -> dict[str, str]:
     """Return this process's environment without Airflow's own variables, which include its secret keys."""
-    kept = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("AIRFLOW") and k != "PYTHONPATH"}
-    return {**kept, "PYTHONUNBUFFERED": "1"}
+    own = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("AIRFLOW") and k != "PYTHONPATH"}
+    return {**own, "PYTHONUNBUFFERED": "1"}

@@ -159,9 +159,9 @@ def _params_section(project: Path, name: str) -> Mapping[str, Any]:
 def _parameter_overrides(values: Mapping[str, Any], project: Path) -> dict[str, Any]:
     """Return the parameters, by dotted key, that the form sets to other values than params.yaml."""
     overrides: dict[str, Any] = {}
-    chosen, models = values.get("models"), trained_models(project)
-    if chosen and set(chosen) != set(models):
-        overrides["train.models"] = [model for model in models if model in chosen]  # in the order of params.yaml
+    selection, models = values.get("models"), trained_models(project)
+    if selection and set(selection) != set(models):
+        overrides["train.models"] = [model for model in models if model in selection]  # in the order of params.yaml
     if values.get("seed") is not None:
         overrides["train.seed"] = int(values["seed"])
     mode = approval_mode(project)

@@ -1,4 +1,4 @@
-"""What both sides of the wall between dags/ and the library must agree on, since neither may import the other."""
+"""The constants that dags/ and the library must agree on, since neither may import the other."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The process runner on real processes: exit codes, what is said, and that nothing outlives it."""
+"""The process runner on real processes: exit codes, messages, and that no process outlives it."""
 
 import json
 import os
