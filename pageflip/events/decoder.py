@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pageflip.events.decoder_model import FLIP, LEVEL_STEP_S, REST, Durations, EventModel, load_event_model, log_odds
+from pageflip.events.decoder_model import FLIP, LEVEL_STEP_S, REST, EventModel, load_event_model, log_odds
+from pageflip.events.durations import Durations
 from pageflip.events.flip import MAX_UNSEEN_S, Flip
 
 DEFAULT_STEP_S = 1 / 30  # of a sequence of one frame

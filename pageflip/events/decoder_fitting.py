@@ -14,7 +14,8 @@ import numpy as np
 
 from pageflip.base.errors import DataError
 from pageflip.events.decoder import decode_flips
-from pageflip.events.decoder_model import Durations, EventModel, Evidence, log_odds, readings, resting_levels
+from pageflip.events.decoder_model import EventModel, Evidence, log_odds, readings, resting_levels
+from pageflip.events.durations import Durations
 from pageflip.events.metrics import Truth, event_metrics
 from pageflip.params.events import Events
 

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from pageflip.base.errors import DataError
+from pageflip.events.durations import Durations
 from pageflip.inference.cards import FOLDER
 
 FILE = FOLDER / "events.json"  # for probabilities of single frames
@@ -25,63 +25,6 @@ REST, FLIP = 0, 1
 LEVEL_STEP_S = 0.5
 SURE = 6.0  # log-odds beyond this are no surer
 HIGHEST_LEVEL = 1.0  # log-odds: a recording that lies higher throughout is no rest, it is all flip
-
-
-@dataclass(frozen=True)
-class Durations:
-    """How long a state lasts: log-normal, with a share of far broader spread for people who leaf otherwise.
-
-    Beyond `tail_s` the rate of ending stays what it is there, so that a state may last for ever.
-
-    Attributes:
-        log_mean, log_sd: of the natural logarithm of the seconds.
-        broad_share, broad_log_sd: of the broad part, which has the same mean.
-        tail_s: where the exponential tail begins.
-    """
-
-    log_mean: float
-    log_sd: float
-    broad_share: float
-    broad_log_sd: float
-    tail_s: float
-
-    @property
-    def mean_s(self) -> float:
-        """Of the log-normal part."""
-        return math.exp(self.log_mean + self.log_sd**2 / 2)
-
-    @functools.cached_property
-    def end_rate(self) -> float:
-        """The rate of ending in the tail, per second."""
-        tail = np.array([self.tail_s])
-        return float(np.exp(self._body_log_density(tail) - self._body_log_survival(tail))[0])
-
-    @functools.cached_property
-    def tail_log_survival(self) -> float:
-        """The log-probability of reaching the tail."""
-        return float(self._body_log_survival(np.array([self.tail_s]))[0])
-
-    def log_density(self, seconds: np.ndarray) -> np.ndarray:
-        """The log of the density, float [N], at durations above 0."""
-        tail = math.log(self.end_rate) + self.tail_log_survival - self.end_rate * (seconds - self.tail_s)
-        return np.where(seconds <= self.tail_s, self._body_log_density(seconds), tail)
-
-    def log_survival(self, seconds: np.ndarray) -> np.ndarray:
-        """The log-probability of lasting longer, float [N]."""
-        tail = self.tail_log_survival - self.end_rate * (seconds - self.tail_s)
-        return np.where(seconds <= self.tail_s, self._body_log_survival(seconds), tail)
-
-    def _parts(self, seconds: np.ndarray) -> list[tuple[float, float, np.ndarray]]:
-        logs = np.log(np.maximum(seconds, 1e-6))
-        shares = ((1 - self.broad_share, self.log_sd), (self.broad_share, self.broad_log_sd))
-        return [(math.log(share), sd, (logs - self.log_mean) / sd) for share, sd in shares if share > 0]
-
-    def _body_log_density(self, seconds: np.ndarray) -> np.ndarray:
-        parts = [share - z**2 / 2 - math.log(sd * math.sqrt(2 * math.pi)) for share, sd, z in self._parts(seconds)]
-        return np.logaddexp.reduce(parts) - np.log(np.maximum(seconds, 1e-6))
-
-    def _body_log_survival(self, seconds: np.ndarray) -> np.ndarray:
-        return np.logaddexp.reduce([share + log_ndtr(-z) for share, _, z in self._parts(seconds)])
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from pageflip.events.decoder import FlipStream, best_segments, decode_flips, edg
 from pageflip.events.decoder_model import (
     FLIP,
     REST,
-    Durations,
     EventModel,
     Evidence,
     load_event_model,
     log_odds,
     to_json,
 )
+from pageflip.events.durations import Durations
 
 FPS = 30
 
@@ -94,16 +94,6 @@ def test_the_best_sequence_of_states_is_that_of_a_search_over_all(tail_s):
         cuts = [segment.first for segment in found] + [count]
         assert score_of(cuts, states, ratios, edges, model) == pytest.approx(best)
         assert [(segment.state, segment.first, segment.last) for segment in found] == winner
-
-
-def test_durations_are_a_distribution():
-    durations = Durations(0.0, 0.5, 0.1, 1.2, 3.0)
-    seconds = np.linspace(1e-4, 60, 600_001)
-    density = np.exp(durations.log_density(seconds))
-    assert density.sum() * 1e-4 == pytest.approx(1, abs=1e-3)
-    left = np.exp(durations.log_survival(np.array([0.5, 2.9, 3.1, 10.0])))
-    expected = [density[seconds > s].sum() * 1e-4 for s in (0.5, 2.9, 3.1, 10.0)]
-    assert left == pytest.approx(expected, abs=1e-3)
 
 
 def flips_in(text, model=None, fps=FPS, **values):
