@@ -26,10 +26,11 @@ from pageflip.events.page_stills import folder_stills, video_stills
 from pageflip.events.reader import holds_flip
 from pageflip.events.stills import Still
 from pageflip.footage import media
-from pageflip.footage.frame_scores import FrameScores, Predicts, frame_table, score_files
+from pageflip.footage.frame_scores import FrameScores, Predicts, score_files
 from pageflip.footage.media import IMAGE, SEQUENCE, VIDEO, LocalFile
 from pageflip.params.scoring import Stills
 from pageflip.scoring import uploads
+from pageflip.scoring.frame_table import frame_table
 from pageflip.scoring.ledger import MOST_ATTEMPTS, Ledger
 from pageflip.scoring.pages import LISTED, SHOWN, encode_thumbnail, page_values, render_page
 from pageflip.scoring.quarantine import quarantine_upload
