@@ -104,7 +104,7 @@ def _make_frames(where: Places) -> None:
         if tracked:
             _say(f"The frames of data version {data_version(where.project)} come from the DVC remote.")
         else:
-            _pageflip(where, "synthesize", "--out", "data/raw")
+            _pageflip(where, "synthesize", "frames", "--out", "data/raw")
     elif not tracked:
         _say(f"The frames in data/raw are now tracked as data version {track_raw(where.project)}.")
     elif _changed(where.project):
@@ -132,7 +132,7 @@ def _changed(project: Path) -> bool:
 
 
 def _make_uploads(where: Places) -> None:
-    _pageflip(where, "synthesize", "--uploads")
+    _pageflip(where, "synthesize", "uploads")
     time.sleep(load_params(where.project / "params.yaml").score_uploads.settle_seconds)  # younger files are left alone
 
 

@@ -62,7 +62,7 @@ def list_videos(folder: Path) -> list[tuple[Path, Path]]:
     if not labelled:
         raise ConfigError(
             f"none of the {len(videos)} videos in {folder} has its truth beside it, a NAME{TRUTH}",
-            "write it as docs/reference/frames.md says, or try `pageflip synthesize --video FOLDER/NAME.mp4`.",
+            "write it as docs/reference/frames.md says, or try `pageflip synthesize video FOLDER/NAME.mp4`.",
         )
     return labelled
 

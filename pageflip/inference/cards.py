@@ -16,6 +16,7 @@ NAME = "day-zero"
 FOLDER = Path(__file__).with_name("pretrained")
 MODEL_FILE, WEIGHTS_FILE, CARD_FILE = "day-zero.onnx", "day-zero.safetensors", "day-zero.json"
 INT8_FILE = "day-zero.int8.onnx"
+INT8 = "int8"  # `MODEL@int8` names the int8 file of a model
 COMPACT_WEIGHTS_FILE, COMPACT_CARD_FILE = "day-zero.cnn.safetensors", "day-zero.cnn.json"  # of the compact network
 DIGESTS = {MODEL_FILE: "onnx_sha256", WEIGHTS_FILE: "weights_sha256", INT8_FILE: "int8_sha256"}  # of the card
 DIGITS = 12

@@ -17,7 +17,9 @@ from mlflow.exceptions import MlflowException
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
-from pageflip.inference import cards, day_zero
+from pageflip.inference import day_zero
+from pageflip.inference.cards import INT8
+from pageflip.inference.local_models import load_local_model, split_variant
 from pageflip.inference.predictor import Predictor
 from pageflip.registry.client import client
 from pageflip.registry.journal import CHAMPION
@@ -25,7 +27,6 @@ from pageflip.registry.versions import (
     ARTIFACT,
     CARD_FILE,
     DEFAULT_MODEL_NAME,
-    INT8,
     INT8_ARTIFACT,
     INT8_FILE,
     MODEL_FILE,
@@ -45,26 +46,19 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         DataError: the file is not the one that was registered.
         UnavailableError: MLflow did not answer.
     """
-    if model.endswith(".onnx") or "/" in model:
-        path = Path(model)
-        if not path.is_file():
-            remedy = "give a .onnx file, `champion`, `day-zero`, or a version number."
-            raise ConfigError(f"there is no model file {model}", remedy)
-        return Predictor.load(path)
-    model, _, variant = model.partition("@")
-    if variant not in ("", INT8):
-        raise ConfigError(f"there is no variant {variant!r} of {model}", f"the one there may be is `{model}@{INT8}`.")
-    if cards.is_day_zero(model):
-        return day_zero.load_day_zero(model, name=name, int8=bool(variant))
+    predictor = load_local_model(model, name)
+    if predictor is not None:
+        return predictor
+    model, int8 = split_variant(model)
     version = get_version(name, model)
     if version is None and model == CHAMPION:
-        predictor = day_zero.load_day_zero(name=name, int8=bool(variant))
+        predictor = day_zero.load_day_zero(name=name, int8=int8)
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:
         place = settings.shown(settings.tracking_uri())
         raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", "see `pageflip doctor`.")
-    return _load_version(name, version, int8=bool(variant))
+    return _load_version(name, version, int8=int8)
 
 
 def _load_version(name: str, version: ModelVersion, *, int8: bool) -> Predictor:

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 
 from pageflip.base.files import sha256_of
+from pageflip.inference.cards import INT8
 from pageflip.registry import journal
 from pageflip.registry.aliases import move_alias
 from pageflip.registry.client import client, explained, mark
@@ -19,7 +20,6 @@ from pageflip.registry.tracking import run_of_weights
 from pageflip.registry.versions import (
     ARTIFACT,
     CARD_FILE,
-    INT8,
     INT8_ARTIFACT,
     INT8_FILE,
     LOCK,

@@ -13,7 +13,6 @@ from pageflip.registry.client import MISTAKES, client, explained, mark
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
 INT8_ARTIFACT = "pageflip.int8_sha256"
 MODEL_FILE, INT8_FILE, CARD_FILE, LOCK = "model.onnx", "model.int8.onnx", "card.json", "lineage/dvc.lock"
-INT8 = "int8"  # `champion@int8` names the int8 file of the champion
 DEFAULT_MODEL_NAME = "pageflip"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from io import StringIO
@@ -36,9 +37,9 @@ def labelled(tmp_path):
 
 
 def test_help_and_version_import_nothing_heavy():
-    script = "import json, sys, pageflip.cli; print(json.dumps([name.split('.')[0] for name in sys.modules]))"
+    script = "import json, sys, pageflip.cli.app; print(json.dumps([name.split('.')[0] for name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    heavy = {
+    heavy = (
         "torch",
         "mlflow",
         "pandas",
@@ -49,8 +50,18 @@ def test_help_and_version_import_nothing_heavy():
         "dvc",
         "boto3",
         "av",
-    }
-    assert not heavy & set(json.loads(done.stdout))
+    )
+    assert not {*heavy, "pydantic", "yaml"} & set(json.loads(done.stdout))
+
+
+def test_the_help_takes_under_0_4_seconds_of_cpu():
+    seconds = []
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-m", "pageflip", "--help"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        seconds.append(usage.ru_utime + usage.ru_stime)
+    assert min(seconds) < 0.4
 
 
 def test_the_help_names_every_command(run):
@@ -59,6 +70,28 @@ def test_the_help_names_every_command(run):
     for command in ("import", "synthesize", "predict", "evaluate", "lineage", "rollback", "doctor"):
         assert command in out
     assert run("--version") == (0, f"pageflip {app.__version__}\n", "")
+
+
+def test_synthesize_draws_frames_unless_another_command_is_named(run, tmp_path):
+    sizes = ["--books", 1, "--clips-per-book", 2, "--frames-per-clip", 2, "--width", 90, "--height", 160]
+    for number, command in enumerate((["synthesize"], ["synthesize", "frames"])):
+        code, out, _ = run(*command, "--out", tmp_path / str(number), *sizes)
+        assert (code, out) == (0, f"drew 4 frames into {tmp_path / str(number)}\n")
+    code, out, _ = run("synthesize", "video", tmp_path / "v.mp4", "--flips", 1, "--width", 90, "--height", 160)
+    assert code == 0
+    assert out.startswith("drew 1 flips in ")
+    assert (tmp_path / "v.events.json").is_file()
+    assert run("synthesize", "sheet", tmp_path / "s.jpg", "--books", 1, "--width", 90, "--height", 160)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "former", [["--uploads"], ["--sheet", "s.jpg"], ["--video=v.mp4"], ["--seed", "3", "--video", "v"]]
+)
+def test_flags_that_became_commands_are_refused_with_the_command(run, former):
+    code, out, err = run("synthesize", *former)
+    assert (code, out) == (78, "")
+    assert "is now a command of its own" in err
+    assert "use `pageflip synthesize " in err
 
 
 def test_a_wrong_option_is_a_usage_error(run):

@@ -17,7 +17,7 @@ def project(models_home, params_file, monkeypatch):
 
 
 def test_the_model_that_is_there_before_any_labels_is_named():
-    finding = doctor._day_zero()
+    finding = doctor._check_day_zero()
     assert finding.ok
     assert finding.value.startswith(day_zero.load_day_zero().version)
 
@@ -26,19 +26,19 @@ def test_a_model_that_was_changed_is_told(tmp_path, monkeypatch):
     shutil.copytree(cards.FOLDER, tmp_path / "weights")
     (tmp_path / "weights" / cards.WEIGHTS_FILE).write_bytes(b"other")
     monkeypatch.setattr(cards.checked_file, "__defaults__", (tmp_path / "weights",))
-    finding = doctor._guarded("day-zero", doctor._day_zero)
+    finding = doctor._guard("day-zero", doctor._check_day_zero)
     assert finding.ok is False
     assert "its card names" in finding.value
     with pytest.raises(DataError, match="has the SHA-256"):
-        doctor._day_zero()
+        doctor._check_day_zero()
 
 
 def test_without_a_champion_it_says_what_stands_in(project):
-    finding = doctor._mlflow()
+    finding = doctor._check_mlflow()
     assert finding.ok is None
     assert "no champion yet, day-zero stands in" in finding.value
     promotion.promote_version("pageflip", "2", why="test")
-    finding = doctor._mlflow()
+    finding = doctor._check_mlflow()
     assert (finding.ok, "champion of pageflip is version 2" in finding.value) == (True, True)
 
 
