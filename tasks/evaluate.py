@@ -21,8 +21,8 @@ from pageflip.evaluation.metrics import flat_numbers
 from pageflip.evaluation.shortcuts import run_shortcut_test
 from pageflip.evaluation.tables import worst_mistakes
 from pageflip.evaluation.temporal_refinement import judge_in_sequence
+from pageflip.frames.assignment import read_assignment
 from pageflip.frames.pack import data_digest, open_pack
-from pageflip.frames.splitting import read_assignment
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Evaluate

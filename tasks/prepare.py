@@ -3,22 +3,17 @@
 python -m tasks.prepare --raw data/raw --out data/frames
 """
 
-import argparse
-from pathlib import Path
-
+from pageflip.base.arguments import parse_stage, task_parser
 from pageflip.base.console import run_main
 from pageflip.frames.pack_building import build_pack
-from pageflip.params.all import load_params
+from pageflip.params.data import Prepare
+from pageflip.params.load import load_section
 
 
 def main() -> None:
     """Read the section `prepare` and build the pack."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raw", type=Path, required=True, help="folder of raw frames")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
-    params = load_params(args.params).prepare
+    args = parse_stage(task_parser(__doc__), {"raw": "folder of raw frames", "out": "folder of the pack"})
+    params = load_section(args.params, "prepare", Prepare)
     index = build_pack(args.raw, args.out, width=params.width, height=params.height)
     bad = int((~index["decodable"]).sum())
     print(f"prepare: {len(index)} frames of {index['clip'].nunique()} clips in {args.out}, {bad} not decodable")

@@ -18,8 +18,8 @@ from pathlib import Path
 from pageflip.base.console import run_main
 from pageflip.base.errors import UnavailableError
 from pageflip.base.files import write_json
+from pageflip.frames.assignment import read_assignment
 from pageflip.frames.pack import open_pack
-from pageflip.frames.splitting import read_assignment
 from pageflip.params.all import load_params
 from pageflip.registry import versions
 from pageflip.registry.promotion import champion_number, promote

@@ -19,8 +19,8 @@ from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import data_version, git_revision
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
+from pageflip.frames.assignment import ASSIGNMENT_FILE, read_assignment
 from pageflip.frames.pack import open_pack
-from pageflip.frames.splitting import ASSIGNMENT_FILE, read_assignment
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.all import load_params

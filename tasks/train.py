@@ -11,8 +11,8 @@ from pageflip.base import settings, storage
 from pageflip.base.console import run_main
 from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import data_version, environment, git_revision
+from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.frames.pack import open_pack
-from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.networks import build, initial_weights, saved
 from pageflip.params.all import load_params
 from pageflip.params.training import Train

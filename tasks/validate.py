@@ -3,51 +3,31 @@
 python -m tasks.validate --frames data/frames --out reports/validation
 """
 
-import argparse
-from pathlib import Path
-
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from pageflip.base.arguments import parse_stage, task_parser
 from pageflip.base.console import run_main
-from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder
 from pageflip.frames.pack import open_pack
-from pageflip.frames.validation import Check, check_frames
-from pageflip.params.all import load_params
+from pageflip.frames.validation import breaches, check_frames, failure_table, refuse_breaches
+from pageflip.params.data import Validate
+from pageflip.params.load import load_section
 
 
 def main() -> None:
     """Read the section `validate`, check, and fail on a breach after the result is written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=Path, required=True, help="folder of the pack")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the result and the Data Docs")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
-    limits = load_params(args.params).validate_
+    args = parse_stage(
+        task_parser(__doc__), {"frames": "folder of the pack", "out": "folder of the result and the Data Docs"}
+    )
+    limits = load_section(args.params, "validate", Validate)
     _, index = open_pack(args.frames)
     with atomic_folder(args.out) as folder:
         checks = check_frames(index, limits, folder)
-    failed = [check for check in checks if not check.success]
+    failed, critical = sum(not check.success for check in checks), len(breaches(checks))
     if failed:
-        Console(width=160).print(failure_table(failed))
-    breaches = [check for check in failed if check.severity == "critical"]
-    print(f"validate: {len(checks)} checks, {len(breaches)} failed, {len(failed) - len(breaches)} warnings")
-    if breaches:
-        raise DataError(
-            f"the frames fail {len(breaches)} checks, the first: {breaches[0].name}",
-            f"mend the frames named above, or the limits in params.yaml; details: {args.out / 'docs/index.html'}.",
-        )
-
-
-def failure_table(checks: list[Check]) -> Table:
-    """What failed, how often, and example paths."""
-    table = Table("severity", "check", "failed", "observed", "examples", title="frames that fail checks")
-    for check in checks:
-        count = f"{check.failed} of {check.checked}" if check.failed else ""
-        table.add_row(check.severity, check.name, count, check.observed, "\n".join(map(escape, check.examples)))
-    return table
+        Console(width=160).print(failure_table(checks))
+    print(f"validate: {len(checks)} checks, {critical} failed, {failed - critical} warnings")
+    refuse_breaches(checks, args.out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import nn
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
 from pageflip.evaluation.metrics import binary_metrics
-from pageflip.frames.splitting import part_rows
+from pageflip.frames.assignment import part_rows
 from pageflip.inference.predictor import Predictor
 from pageflip.networks.onnx_export import quantize_onnx
 from pageflip.networks.predict import predict_rows

@@ -29,7 +29,7 @@ from pageflip.evaluation.metrics import (
 )
 from pageflip.evaluation.tables import book_table, clip_table, clip_verdicts
 from pageflip.evaluation.thresholds import choose_threshold, threshold_that_reaches
-from pageflip.frames.splitting import part_rows
+from pageflip.frames.assignment import part_rows
 from pageflip.networks.predict import predict_logits
 from pageflip.params.evaluation import Evaluate, Threshold
 

@@ -29,10 +29,10 @@ from pageflip.evaluation.protocol_tables import as_markdown
 from pageflip.evaluation.temporal_refinement import in_sequence
 from pageflip.evaluation.thresholds import choose_threshold
 from pageflip.events.temporal import THRESHOLD
+from pageflip.frames.assignment import part_rows
 from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, data_digest, open_pack
 from pageflip.frames.pack_building import build_pack
-from pageflip.frames.splitting import part_rows
 from pageflip.networks import build, initial_weights, predict
 from pageflip.params.all import Params
 from pageflip.params.data import Prepare

@@ -18,8 +18,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation.metrics import SUPPLIED_NAME
+from pageflip.frames.assignment import UNUSED
 from pageflip.frames.names import LABELS
-from pageflip.frames.splitting import UNUSED, assign_parts, draw_groups, find_groups, leak_report
+from pageflip.frames.splitting import assign_parts, draw_groups, find_groups, report_leaks
 from pageflip.params.evaluation import PROTOCOLS, Protocols
 from pageflip.params.sections import Shares
 
@@ -107,7 +108,7 @@ def seen_in_training(fold: Fold, index: pd.DataFrame, near_duplicate_bits: int) 
     used = fold.assignment[fold.assignment["part"] != UNUSED]
     test, others = used[used["part"] == "test"], used[used["part"] != "test"]
     known = test["book"].dropna()
-    distances = leak_report(index, fold.assignment, near_duplicate_bits)["nearest_distance"]["test"]["histogram"]
+    distances = report_leaks(index, fold.assignment, near_duplicate_bits)["nearest_distance"]["test"]["histogram"]
     near = sum(count for bits, count in distances.items() if int(bits) <= near_duplicate_bits)
     return {
         "clip": float(test["clip"].isin(set(others["clip"])).mean()),

@@ -1,13 +1,14 @@
-"""Which frames train, which choose, and which judge: a split by groups, and the proof that it does not leak.
+"""Grouped, stratified split of the frames into train, val and test, and a report of leaks between the parts.
 
-Neighbouring frames of a clip are nearly the same picture, so a split by frames measures memory. A group is a clip,
-joined with any clip that holds a near-duplicate frame and, where `unit` is `book`, with all clips of its book. Groups
-stand on one side.
+Neighbouring frames of a clip look nearly alike, so a split by frames would measure memorisation. A group is a clip,
+joined with every clip that has a near-duplicate of one of its frames and, where `unit` is `book`, with all clips of its
+book. All frames of a group belong to one part.
 """
 
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,28 +17,51 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import DataError
+from pageflip.base.files import atomic_folder, write_json
+from pageflip.frames.assignment import ASSIGNMENT_FILE, PARTS, UNUSED
 from pageflip.frames.names import LABELS
+from pageflip.params.data import Split
 from pageflip.params.sections import Shares
 
-PARTS = ("train", "val", "test")
-UNUSED = "unused"
-MOST_FOLDS = 12  # a share is met as the nearest fraction with at most this denominator
-ASSIGNMENT_FILE, LEAKS_FILE = "assignment.parquet", "leaks.json"
-PAIRS_AT_ONCE = 2**23  # of hashes compared in one step: 64 MiB
+LEAKS_FILE = "leaks.json"
+MAX_FOLDS = 12  # a share is rounded to the nearest fraction with at most this denominator
+PAIRS_PER_STEP = 2**23  # pairs of hashes compared at once: 64 MiB
+
+
+def write_split(index: pd.DataFrame, params: Split, out: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Split the frames of a pack's index and write the assignment and the leak report to the folder `out`.
+
+    Returns:
+        The assignment (see `assign_parts`), and the report (see `report_leaks`) with unit, protocol and seed added.
+    """
+    assignment = assign_parts(
+        index,
+        unit=params.unit,
+        protocol=params.protocol,
+        shares=params.shares,
+        near_duplicate_bits=params.near_duplicate_bits,
+        seed=params.seed,
+    )
+    report = report_leaks(index, assignment, params.near_duplicate_bits)
+    report |= {"unit": params.unit, "protocol": params.protocol, "seed": params.seed}
+    with atomic_folder(out) as folder:
+        assignment.to_parquet(folder / ASSIGNMENT_FILE, index=False)
+        write_json(folder / LEAKS_FILE, report)
+    return assignment, report
 
 
 def assign_parts(
     index: pd.DataFrame, *, unit: str, protocol: str, shares: Shares, near_duplicate_bits: int, seed: int
 ) -> pd.DataFrame:
-    """Deal frames to parts.
+    """Assign frames to parts.
 
     Args:
         index: the pack's index.
-        unit: `clip` or `book`, what may not stand on two sides.
-        protocol: `grouped`; or `supplied`, the archive's own folders with train and val dealt by frame (it leaks).
-        shares: of the frames, met as closely as whole groups allow; not used for the test part of `supplied`.
-        near_duplicate_bits: clips with frames at most this many bits of perceptual hash apart share a group.
-        seed: of the shuffling.
+        unit: `clip` or `book`, which must not be divided between parts.
+        protocol: `grouped`; or `supplied`, the archive's own folders, with val drawn by frame from training (it leaks).
+        shares: shares of the frames, met as closely as whole groups allow; `supplied` ignores that of test.
+        near_duplicate_bits: clips with frames whose perceptual hashes differ in at most this many bits share a group.
+        seed: seed of the shuffling.
 
     Returns:
         One row per frame: row (position in the index), label, video, frame, clip, book, group, part. Frames that
@@ -61,7 +85,7 @@ def assign_parts(
 
 
 def find_groups(index: pd.DataFrame, *, unit: str, near_duplicate_bits: int) -> np.ndarray:
-    """Name the group of every frame: the first clip (or book) of the connected set, an object array [N].
+    """Return the group of every frame, object [N]: the name of the first clip among those that are connected.
 
     Raises:
         DataError: `unit` is `book` and a clip has no book.
@@ -85,14 +109,14 @@ def find_groups(index: pd.DataFrame, *, unit: str, near_duplicate_bits: int) -> 
     return first_clip[component][clip_of_row].astype(object)
 
 
-def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bits: int) -> dict:
-    """Say what stands on two sides.
+def report_leaks(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bits: int) -> dict[str, Any]:
+    """Report groups, clips and near-duplicate frames that are divided between parts.
 
     Returns:
-        A dict with `leaks` (whether anything does), `groups_on_two_sides` (names), `clips_on_two_sides` (count),
-        `near_duplicates_across` (frames of val near train, or of test near train or val: at most
-        `near_duplicate_bits` away) and `nearest_distance` (per part: minimum, median and histogram of the Hamming
-        distances, in bits, to the nearest frame of those).
+        `leaks` (whether there are any), `groups_on_two_sides` (names), `clips_on_two_sides` (count),
+        `near_duplicates_across` (number of frames of val with a frame of train, or of test with one of train or val,
+        at most `near_duplicate_bits` away) and `nearest_distance` (for val and test: minimum, median and histogram of
+        the Hamming distances, in bits, to the nearest of those frames).
     """
     used = assignment[assignment["part"] != UNUSED]
     sides = used.groupby("group")["part"].nunique()
@@ -122,7 +146,7 @@ def leak_report(index: pd.DataFrame, assignment: pd.DataFrame, near_duplicate_bi
 
 
 def _near_duplicate_clips(index: pd.DataFrame, clip_of_row: np.ndarray, bits: int) -> Iterator[np.ndarray]:
-    """Yield pairs of clip numbers, int [M, 2], that hold frames at most `bits` apart."""
+    """Yield pairs of clip numbers, int [M, 2], with frames whose hashes differ in at most `bits` bits."""
     usable = np.flatnonzero(index["decodable"].to_numpy())
     hashes, clips = index["phash"].to_numpy()[usable], clip_of_row[usable]
     start = 0
@@ -134,9 +158,9 @@ def _near_duplicate_clips(index: pd.DataFrame, clip_of_row: np.ndarray, bits: in
 
 
 def _distances(hashes: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield Hamming distances, uint8 [rows, len(others)], block of rows by block."""
+    """Yield the Hamming distances as blocks of rows, uint8 [rows, len(others)]."""
     hashes, others = hashes.astype(np.uint64), others.astype(np.uint64)
-    step = max(1, PAIRS_AT_ONCE // max(1, len(others)))
+    step = max(1, PAIRS_PER_STEP // max(1, len(others)))
     for start in range(0, len(hashes), step):
         yield np.bitwise_count(hashes[start : start + step, None] ^ others[None, :])
 
@@ -151,19 +175,21 @@ def _grouped_parts(table: pd.DataFrame, shares: Shares, seed: int) -> np.ndarray
 
 
 def draw_groups(table: pd.DataFrame, share: float, seed: int, part: str) -> np.ndarray:
-    """Mark about `share` of the rows, in whole groups and stratified by label: a boolean mask [N].
+    """Draw about `share` of the rows in whole groups, stratified by label; return a boolean mask [N].
 
     Args:
-        table: has the columns label and group.
-        part: what is drawn, for the message.
+        table: a table with the columns label and group.
+        share: share of the rows, between 0 and 1.
+        seed: seed of the shuffling.
+        part: name of the part that is drawn, for the error message.
 
     Raises:
         DataError: there are too few groups.
     """
-    fraction = Fraction(share).limit_denominator(MOST_FOLDS)
+    fraction = Fraction(share).limit_denominator(MAX_FOLDS)
     joined, folds = fraction.numerator, fraction.denominator
     per_label = table.groupby("label")["group"].nunique()
-    rarest = table["label"].value_counts().min()  # StratifiedGroupKFold wants a frame of each label for each fold
+    rarest = table["label"].value_counts().min()  # StratifiedGroupKFold needs a frame of each label in every fold
     if (
         not 0 < joined < folds
         or len(per_label) < 2
@@ -212,19 +238,29 @@ def _counts(counts: pd.Series) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
-def read_assignment(folder: Path) -> pd.DataFrame:
-    """Read what the stage `split` wrote below `folder`.
+def describe_split(assignment: pd.DataFrame, report: dict[str, Any]) -> list[str]:
+    """Return one line per part for the log, and one for the leaks of a supplied split."""
+    lines = []
+    for part, frames in assignment.groupby("part"):
+        flips = (frames["label"] == LABELS[1]).mean()
+        lines.append(f"{part}: {len(frames)} frames, {flips:.0%} flip, {frames['group'].nunique()} groups")
+    if report["leaks"] and report["protocol"] == "supplied":
+        lines.append(f"supplied (leaky): {_describe_leaks(report)}")
+    return lines
+
+
+def refuse_leaks(report: dict[str, Any], out: Path) -> None:
+    """Raise if the split leaks, unless it is the archive's own, which always does.
 
     Raises:
-        DataError: there is nothing.
+        DataError: groups or near-duplicates are divided between parts.
     """
-    path = folder / ASSIGNMENT_FILE
-    if not path.exists():
-        raise DataError(f"there is no {path}", "run `dvc repro split` first.")
-    return pd.read_parquet(path)
+    if report["leaks"] and report["protocol"] != "supplied":
+        raise DataError(
+            f"the split leaks: {_describe_leaks(report)}", f"see {out / LEAKS_FILE}; do not use this split."
+        )
 
 
-def part_rows(assignment: pd.DataFrame, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of a part and their targets: (int64 [M], uint8 [M] with flip = 1)."""
-    chosen = assignment[assignment["part"] == part]
-    return chosen["row"].to_numpy(dtype=np.int64), (chosen["label"] == LABELS[1]).to_numpy(dtype=np.uint8)
+def _describe_leaks(report: dict[str, Any]) -> str:
+    groups, frames = len(report["groups_on_two_sides"]), report["near_duplicates_across"]
+    return f"{groups} groups stand on two sides, and {frames} frames of val and test have a near-duplicate in train"

@@ -1,7 +1,7 @@
-"""Checks of the frame table with Great Expectations: what must hold before a model may learn from the frames.
+"""Checks of the frame table with Great Expectations, before any model is trained on the frames.
 
-Great Expectations sees the table (one row a frame), never a picture. An expectation of severity `critical` stops the
-pipeline, a `warning` is reported.
+Great Expectations reads the table (one row per frame), not the images. A failed expectation of severity `critical`
+stops the pipeline, a `warning` is reported.
 """
 
 import json
@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
+from rich.table import Table
 
+from pageflip.base.errors import DataError
+from pageflip.base.files import write_json
 from pageflip.frames.names import LABELS
 from pageflip.params.data import Validate
 
@@ -21,8 +25,17 @@ NO_LIMIT = 10**9
 
 
 @dataclass(frozen=True)
-class Check:
-    """The outcome of one expectation over the frame table."""
+class FrameCheck:
+    """Result of one expectation over the frame table.
+
+    Attributes:
+        name: the condition, in words.
+        severity: `critical` or `warning`.
+        success: whether it holds.
+        failed, checked: number of rows that fail it, and of all rows it looked at.
+        observed: a value that the expectation reports; empty where there is none.
+        examples: paths of some of the frames that fail.
+    """
 
     name: str
     severity: str
@@ -33,18 +46,18 @@ class Check:
     examples: tuple[str, ...]
 
 
-def check_frames(index: pd.DataFrame, limits: Validate, out: Path) -> list[Check]:
+def check_frames(index: pd.DataFrame, limits: Validate, out: Path) -> list[FrameCheck]:
     """Validate the frame table and write `result.json` and `docs/` (GX Data Docs) below the folder `out`.
 
     Equal frames and limits give an equal `result.json`; the Data Docs carry the time of the check.
 
     Args:
-        index: the pack's index, one row a frame.
+        index: the pack's index, one row per frame.
         limits: the thresholds.
         out: an existing folder.
 
     Returns:
-        One `Check` per expectation, in the order of the suite.
+        The result of each expectation, in the order of the suite.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
     import great_expectations as gx
@@ -75,7 +88,7 @@ def check_frames(index: pd.DataFrame, limits: Validate, out: Path) -> list[Check
 
 
 def _with_counts(index: pd.DataFrame) -> pd.DataFrame:
-    """Add to each row what the expectations on groups look at."""
+    """Add the columns that the expectations on clips, books and images look at."""
     table = index.copy()
     table["clips_of_label"] = table.groupby("label")["clip"].transform("nunique")
     table["clips_of_book"] = table.groupby("book")["clip"].transform("nunique")  # null where no book is known
@@ -147,7 +160,7 @@ def _expectations(limits: Validate) -> list[Any]:
     ]
 
 
-def _check(entry: dict[str, Any], rows: int) -> Check:
+def _check(entry: dict[str, Any], rows: int) -> FrameCheck:
     config, result = entry["expectation_config"], entry["result"]
     examples = [row["path"] for row in result.get("unexpected_index_list") or []]
     observed = result.get("observed_value") or ""
@@ -155,7 +168,7 @@ def _check(entry: dict[str, Any], rows: int) -> Check:
         observed = f"without {', '.join(result['partial_missing_list'])}"
     if entry["exception_info"].get("raised_exception"):
         observed = entry["exception_info"]["exception_message"]
-    return Check(
+    return FrameCheck(
         name=config["meta"]["name"],
         severity=config["severity"],
         success=entry["success"],
@@ -166,10 +179,8 @@ def _check(entry: dict[str, Any], rows: int) -> Check:
     )
 
 
-def _write(out: Path, context: Any, checks: list[Check]) -> None:
-    success = all(check.success for check in checks if check.severity == "critical")
-    content = {"success": success, "checks": [vars(check) for check in checks]}
-    (out / "result.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def _write(out: Path, context: Any, checks: list[FrameCheck]) -> None:
+    write_json(out / "result.json", {"success": not breaches(checks), "checks": [vars(check) for check in checks]})
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -181,3 +192,32 @@ def _write(out: Path, context: Any, checks: list[Check]) -> None:
     }
     context.add_data_docs_site("local", site)
     context.build_data_docs(["local"])
+
+
+def failure_table(checks: list[FrameCheck]) -> Table:
+    """Return the failed checks as a table: how many frames fail each, and paths of some."""
+    table = Table("severity", "check", "failed", "observed", "examples", title="frames that fail checks")
+    for check in checks:
+        if not check.success:
+            count = f"{check.failed} of {check.checked}" if check.failed else ""
+            table.add_row(check.severity, check.name, count, check.observed, "\n".join(map(escape, check.examples)))
+    return table
+
+
+def breaches(checks: list[FrameCheck]) -> list[FrameCheck]:
+    """Return the failed checks that stop the pipeline."""
+    return [check for check in checks if not check.success and check.severity == "critical"]
+
+
+def refuse_breaches(checks: list[FrameCheck], out: Path) -> None:
+    """Raise if a critical check failed.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    found = breaches(checks)
+    if found:
+        raise DataError(
+            f"the frames fail {len(found)} checks, the first: {found[0].name}",
+            f"correct the frames named above, or the limits in params.yaml; details: {out / 'docs/index.html'}.",
+        )

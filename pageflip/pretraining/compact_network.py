@@ -19,7 +19,7 @@ from torch import nn
 
 from pageflip.base.files import atomic_file, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
-from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
+from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
 from pageflip.networks import build, cnn, efficientnet_lite, initial_weights

@@ -29,8 +29,8 @@ from pageflip.base.provenance import environment, git_revision
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.evaluation.folder import evaluate_folder
 from pageflip.evaluation.judging import judge, predict_parts
+from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
 from pageflip.frames.pack import open_pack
-from pageflip.frames.splitting import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards, day_zero
 from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import export_onnx

@@ -15,7 +15,7 @@ import pandas as pd
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
-from pageflip.frames.splitting import part_rows
+from pageflip.frames.assignment import part_rows
 from pageflip.inference.predictor import Predictor
 from pageflip.params.all import Params
 from pageflip.params.registry import Promote

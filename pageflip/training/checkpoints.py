@@ -16,8 +16,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from pageflip.base import storage
 from pageflip.base.files import sha256_of
+from pageflip.frames.assignment import ASSIGNMENT_FILE
 from pageflip.frames.pack import INDEX_FILE
-from pageflip.frames.splitting import ASSIGNMENT_FILE
 from pageflip.training import checkpoints as training_checkpoints
 
 # what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with

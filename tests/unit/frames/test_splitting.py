@@ -12,12 +12,12 @@ from PIL import Image
 from frames_factory import make_index
 from pageflip.base.errors import DataError
 from pageflip.frames import splitting
+from pageflip.frames.assignment import PARTS, part_rows, read_assignment
 from pageflip.frames.names import frame_path
 from pageflip.frames.pack_building import build_pack
-from pageflip.frames.splitting import assign_parts, find_groups, leak_report, part_rows, read_assignment
+from pageflip.frames.splitting import assign_parts, describe_split, find_groups, refuse_leaks, report_leaks
 from pageflip.params.sections import Shares
 from tasks import split as split_stage
-from tasks.split import refuse_leak
 
 SHARES = Shares(train=0.6, val=0.2, test=0.2)
 
@@ -37,9 +37,9 @@ def test_groups_stand_whole_on_one_side_and_nothing_leaks():
     assert (sides(assignment, "group") == 1).all()
     assert (sides(assignment, "clip") == 1).all()
     assert assignment["row"].tolist() == list(range(len(index)))
-    for part in splitting.PARTS:
+    for part in PARTS:
         assert set(assignment.loc[assignment["part"] == part, "label"]) == {"flip", "notflip"}
-    report = leak_report(index, assignment, 4)
+    report = report_leaks(index, assignment, 4)
     assert (report["leaks"], report["groups_on_two_sides"], report["near_duplicates_across"]) == (False, [], 0)
     assert report["nearest_distance"]["test"]["min"] > 4
 
@@ -52,9 +52,9 @@ def test_the_seed_fixes_the_split_and_another_one_changes_it():
 
 @pytest.mark.parametrize("shares", [(0.6, 0.2, 0.2), (0.7, 0.15, 0.15), (0.8, 0.1, 0.1), (0.34, 0.33, 0.33)])
 def test_shares_are_met_roughly(shares):
-    wanted = Shares(**dict(zip(splitting.PARTS, shares, strict=True)))
+    wanted = Shares(**dict(zip(PARTS, shares, strict=True)))
     found = deal(make_index(clips=40), shares=wanted)["part"].value_counts(normalize=True)
-    for part, share in zip(splitting.PARTS, shares, strict=True):
+    for part, share in zip(PARTS, shares, strict=True):
         assert found[part] == pytest.approx(share, abs=0.06)
 
 
@@ -98,7 +98,7 @@ def test_frames_that_cannot_be_decoded_are_unused_and_join_nothing():
 @pytest.mark.parametrize("unit", ["clip", "book"])
 @pytest.mark.parametrize("block", [1, 2**23])
 def test_groups_are_those_of_a_brute_force_search(bits, unit, block, monkeypatch):
-    monkeypatch.setattr(splitting, "PAIRS_AT_ONCE", block)
+    monkeypatch.setattr(splitting, "PAIRS_PER_STEP", block)
     rng = np.random.default_rng(bits)
     index = make_index(clips=12, frames=2, books=9, seed=bits)
     few = rng.integers(0, 2**64, 20, dtype="u8")  # hashes a few bits off some of a few
@@ -145,10 +145,10 @@ def test_a_clip_on_two_sides_is_a_leak_and_refused(tmp_path):
     assignment = deal(index)
     clip = assignment.loc[assignment["part"] == "train", "clip"].iloc[0]
     assignment.loc[assignment.index[assignment["clip"] == clip][0], "part"] = "test"
-    report = leak_report(index, assignment, 4)
+    report = report_leaks(index, assignment, 4)
     assert (report["leaks"], report["groups_on_two_sides"], report["clips_on_two_sides"]) == (True, [clip], 1)
     with pytest.raises(DataError, match="the split leaks: 1 groups stand on two sides, and 0 frames"):
-        refuse_leak(report, "grouped", tmp_path)
+        refuse_leaks(report | {"protocol": "grouped"}, tmp_path)
 
 
 def test_a_clip_on_two_sides_is_a_leak_even_where_its_frames_claim_different_groups():
@@ -156,7 +156,7 @@ def test_a_clip_on_two_sides_is_a_leak_even_where_its_frames_claim_different_gro
     assignment = deal(index)
     row = assignment.index[assignment["part"] == "train"][0]
     assignment.loc[row, ["part", "group"]] = ["test", "a group of its own"]
-    assert leak_report(index, assignment, 4)["leaks"] is True
+    assert report_leaks(index, assignment, 4)["leaks"] is True
 
 
 def test_a_near_duplicate_across_is_a_leak_and_refused(tmp_path):
@@ -164,26 +164,27 @@ def test_a_near_duplicate_across_is_a_leak_and_refused(tmp_path):
     assignment = deal(index)
     train, test = (assignment.index[assignment["part"] == part][0] for part in ("train", "test"))
     index.loc[test, "phash"] = index.loc[train, "phash"] ^ np.uint64(0b101)
-    report = leak_report(index, assignment, 4)
+    report = report_leaks(index, assignment, 4)
     assert (report["leaks"], report["near_duplicates_across"], report["groups_on_two_sides"]) == (True, 1, [])
     assert report["nearest_distance"]["test"]["min"] == 2
     assert report["nearest_distance"]["test"]["histogram"]["2"] == 1
     with pytest.raises(DataError, match="0 groups stand on two sides, and 1 frames"):
-        refuse_leak(report, "grouped", tmp_path)
-    assert leak_report(index, assignment, 1)["leaks"] is False
+        refuse_leaks(report | {"protocol": "grouped"}, tmp_path)
+    assert report_leaks(index, assignment, 1)["leaks"] is False
 
 
-def test_the_supplied_split_leaks_and_only_says_so(tmp_path, capsys):
+def test_the_supplied_split_leaks_and_only_says_so(tmp_path):
     index = make_index()
     assignment = deal(index, protocol="supplied")
     test = assignment["part"] == "test"
     assert (index["supplied"][test] == "testing").all()
     assert (index["supplied"][~test] == "training").all()
     assert (assignment["part"] == "val").sum() == round(80 * 0.2 / 0.8)
-    report = leak_report(index, assignment, 4)
+    report = report_leaks(index, assignment, 4)
     assert report["leaks"] is True
-    refuse_leak(report, "supplied", tmp_path)
-    assert "supplied (leaky): 20 groups stand on two sides" in capsys.readouterr().out
+    report["protocol"] = "supplied"
+    refuse_leaks(report, tmp_path)
+    assert describe_split(assignment, report)[-1].startswith("supplied (leaky): 20 groups stand on two sides")
 
 
 def test_a_part_without_one_label_is_refused():
@@ -240,7 +241,7 @@ def test_a_clip_saved_again_under_another_name_stays_on_the_side_of_its_twin(pac
     index = build_pack(raw, tmp_path / "frames", width=27, height=48)
     groups = pd.Series(find_groups(index, unit="clip", near_duplicate_bits=4), index=index["clip"])
     assert groups["flip/0099"].iloc[0] == groups["flip/0003"].iloc[0] == "flip/0003"
-    assert leak_report(index, deal(index), 4)["leaks"] is False
+    assert report_leaks(index, deal(index), 4)["leaks"] is False
 
 
 @pytest.mark.parametrize(("flips", "others"), [(3, 3), (3, 30)])
