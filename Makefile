@@ -86,6 +86,7 @@ LOCK = uv pip compile --quiet --no-header --universal --python-version 3.11 --ge
 PINS = requirements
 lock: ## resolve the lock files anew, keeping today's versions where they fit (needs uv: pip install uv)
 	$(LOCK) --extra train pyproject.toml -o $(PINS)/pipeline.txt
+	$(LOCK) pyproject.toml --constraint $(PINS)/pipeline.txt -o $(PINS)/base.txt
 	$(LOCK) --group dev --constraint $(PINS)/pipeline.txt -o $(PINS)/dev.txt
 	$(LOCK) $(PINS)/orchestrator.in -o $(PINS)/orchestrator.txt
 	$(LOCK) --group servers --no-deps -o $(PINS)/servers.txt

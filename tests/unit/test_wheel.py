@@ -1,0 +1,137 @@
+"""The wheel: what is in it, what it asks for, and that its commands run with the base dependencies alone."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+BASE = {
+    "av", "filelock", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "pyyaml", "rich", "typer",
+}  # fmt: skip
+LOCK_FILES = sorted((ROOT / "requirements").glob("*.txt"))
+
+# Runs a program as if only the distributions of a lock file were installed: top-level modules of others are not found.
+WITHOUT_EXTRAS = """
+import runpy, sys
+from importlib.abc import MetaPathFinder
+
+class Refuse(MetaPathFinder):
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] in REFUSED:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+REFUSED = frozenset(sys.argv.pop(1).split(","))
+sys.meta_path.insert(0, Refuse())
+sys.argv[0] = "pageflip"
+runpy.run_module("pageflip", run_name="__main__", alter_sys=True)
+"""
+
+
+def pins(lock_file: Path) -> dict[str, str]:
+    """Return the version of each distribution that is pinned for this machine."""
+    lines = re.findall(r"^(\S+==.*?) \\$", lock_file.read_text(encoding="utf-8"), re.MULTILINE)
+    requirements = [Requirement(line) for line in lines]
+    return {
+        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
+        for one in requirements
+        if one.marker is None or one.marker.evaluate()
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the source tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(ROOT / "pageflip", source / "pageflip", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def without_extras(tmp_path_factory: pytest.TempPathFactory):
+    """Run the program in a process that finds the standard library, pageflip and requirements/base.txt alone."""
+    allowed = {*pins(ROOT / "requirements" / "base.txt"), "pageflip"}
+    refused = [
+        module
+        for module, distributions in packages_distributions().items()
+        if not allowed & {canonicalize_name(name) for name in distributions}
+    ]
+    assert {"torch", "mlflow", "dvc", "pandas", "pyarrow", "scipy", "sklearn"} <= set(refused)
+    folder = tmp_path_factory.mktemp("nowhere")
+
+    def call(*arguments: object) -> str:
+        command = [sys.executable, "-c", WITHOUT_EXTRAS, ",".join(refused), *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = [path for path in (ROOT / "pageflip").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert packed == {path.relative_to(ROOT).as_posix() for path in files}
+
+
+def test_the_wheel_asks_for_what_prediction_needs_and_names_its_extras(metadata):
+    requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+    assert {one.name for one in requirements if one.marker is None} == BASE
+    assert set(metadata.get_all("Provides-Extra")) == {"registry", "train"}
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_every_pin_has_a_hash_and_no_lock_file_names_an_index():
+    for lock_file in LOCK_FILES:
+        text = lock_file.read_text(encoding="utf-8")
+        blocks = re.findall(r"^\S+==.*\n(?:    .*\n?)+", text, re.MULTILINE)
+        assert len(blocks) == len(re.findall(r"^\S", text, re.MULTILINE)) > 0, lock_file
+        assert all("--hash=sha256:" in block for block in blocks), lock_file
+        assert "://" not in text, lock_file
+
+
+def test_the_pins_lie_in_the_ranges_of_the_metadata(metadata):
+    pinned = pins(ROOT / "requirements" / "pipeline.txt")
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist")):
+        if requirement.name != "pageflip":
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+@pytest.mark.parametrize("name", ["base", "dev", "mlflow-server"])
+def test_environments_that_work_together_pin_the_same_versions(name):
+    pipeline, other = pins(ROOT / "requirements" / "pipeline.txt"), pins(ROOT / "requirements" / f"{name}.txt")
+    shared = pipeline.keys() & other.keys()
+    assert shared
+    assert {key: other[key] for key in shared} == {key: pipeline[key] for key in shared}
+
+
+def test_every_group_of_development_dependencies_has_its_lock_file():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    assert {path.stem for path in LOCK_FILES} == {*groups, "base", "orchestrator", "pipeline"}
+
+
+def test_the_program_lists_its_commands_without_extras(without_extras):
+    assert "predict" in without_extras("--help")
