@@ -157,7 +157,7 @@ def fold_key(fold: Fold, recipe: Recipe, frames: Path) -> str:
     facts = recipe.facts | {"seed": fold.seed}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(fold.assignment[["row", "part", "group"]].to_csv(index=False).encode())
-    code = (*training_checkpoints.CODE, Path(__file__))
+    code = (*training_checkpoints.training_code(), Path(__file__))
     for file in (frames / INDEX_FILE, frames / FACTS_FILE, *code):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]

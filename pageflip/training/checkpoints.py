@@ -4,6 +4,7 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
+import ast
 import hashlib
 import io
 import json
@@ -18,14 +19,9 @@ from pageflip.base import storage
 from pageflip.base.files import sha256_of
 from pageflip.frames.assignment import ASSIGNMENT_FILE
 from pageflip.frames.pack import INDEX_FILE
-from pageflip.training import checkpoints as training_checkpoints
 
-# what a training's result depends on beside its parameters: checkpoints and folds of other code are not gone on with
-PARTS = ("training/loop", "training/batches", "training/transforms", "training/augmentation", "networks/build")
-PARTS += ("networks/layers", "networks/efficientnet_lite", "networks/torchvision", "networks/initial_weights")
-PARTS += ("networks/weight_files",)
-CODE = tuple(Path(__file__).parents[1] / f"{name}.py" for name in PARTS)
 LAST = "last.ckpt"
+PACKAGES = ("pageflip.training", "pageflip.networks")
 
 
 class StoredCheckpoints(TorchCheckpointIO):
@@ -72,6 +68,25 @@ def resume_from(checkpoints: str) -> str | None:
 def training_key(chosen: dict, frames: Path, split: Path) -> str:
     """Name this very training: the same frames, split, parameters and code share checkpoints, nothing else does."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
-    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training_checkpoints.CODE):
+    for file in (frames / INDEX_FILE, frames / "pack.json", split / ASSIGNMENT_FILE, *training_code()):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
+
+
+def training_code() -> list[Path]:
+    """Return the files of `training` and `networks` that the training loop imports, directly or indirectly.
+
+    A checkpoint, and a fold of the protocol benchmark, is used again only where all of them are unchanged.
+    """
+    package = Path(__file__).parents[1]
+    found, waiting = set(), [Path(__file__).with_name("loop.py")]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGES):
+                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+                waiting += [package.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in names]
+    return sorted(found)

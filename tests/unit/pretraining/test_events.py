@@ -12,9 +12,8 @@ from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.events.temporal import load_temporal
 from pageflip.frames.names import list_frames
 from pageflip.params.all import load_params
-from pageflip.pretraining import events, recordings
+from pageflip.pretraining import compact_network, events, recordings
 from pageflip.synthetic.ranges import Ranges
-from tasks import learn_events
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +54,17 @@ def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
 
 
 def test_a_compact_network_of_another_size_than_day_zero_is_refused(monkeypatch):
-    other = replace(learn_events.compact_day_zero.load(), width=54)
-    monkeypatch.setattr(learn_events.compact_day_zero, "load", lambda: other)
+    other = replace(compact_network.load(), width=54)
+    monkeypatch.setattr(compact_network, "load", lambda: other)
     with pytest.raises(DataError, match=r"frames of 108x192, its compact network of 54x192(.*\n.*)--network cnn"):
         recordings.Readers.load()
 
 
 def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
     videos, clips, _, _ = learnt
-    monkeypatch.setattr(learn_events, "write_archive", None)
-    monkeypatch.setattr(learn_events, "write_video", None)
-    monkeypatch.setattr(learn_events, "decode_image", None)
+    monkeypatch.setattr(recordings, "write_archive", None)
+    monkeypatch.setattr(recordings, "write_video", None)
+    monkeypatch.setattr(recordings, "decode_image", None)
     assert recordings.draw_clips(plan, Ranges(), clips.parent, 1) == clips
     assert recordings.draw_videos(plan, Ranges(), videos.parent, 1) == videos
     assert recordings.read_clips(clips, recordings.Readers.load())

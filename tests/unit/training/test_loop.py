@@ -9,6 +9,7 @@ from pageflip.base.errors import ConfigError
 from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.training.batches import EpochShuffle
+from pageflip.training.checkpoints import training_code
 from pageflip.training.loop import train_network
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
@@ -145,3 +146,10 @@ def test_a_share_of_the_initial_weights_is_kept_when_the_training_ends(train, tm
 def test_there_must_be_initial_weights_of_a_whole_network_to_keep_a_share_of(train, initial):
     with pytest.raises(ConfigError, match=f"keep_initial is 0.5, and initial: {initial} has no trained head"):
         train("efficientnet_lite0", LITE | {"initial": initial}, keep_initial=0.5)
+
+
+def test_a_checkpoint_belongs_to_all_code_that_the_loop_imports_and_to_no_other():
+    names = {f"{file.parent.name}/{file.stem}" for file in training_code()}
+    assert {"training/loop", "training/module", "training/augmentation", "training/checkpoints"} <= names
+    assert {"networks/build", "networks/cnn", "networks/efficientnet_lite", "networks/initial_weights"} <= names
+    assert not names & {"networks/onnx_export", "networks/predict", "training/distillation"}
