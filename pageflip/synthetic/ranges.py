@@ -66,7 +66,7 @@ class StillKinds(_Weights):
     none: Weight = 0.07
 
 
-class Flips(_Part):
+class FlipRanges(_Part):
     """How pages move."""
 
     clip: FlipKinds = FlipKinds()
@@ -81,7 +81,7 @@ class Flips(_Part):
     rest: Pair = (14, 48)  # between the flips of a video
 
 
-class Book(_Part):
+class BookRanges(_Part):
     """The book and how it lies."""
 
     page_width: Pair = (0.38, 0.6)
@@ -96,7 +96,7 @@ class Book(_Part):
     wavy: Share = 0.25  # a page that lies, but not flat
 
 
-class Camera(_Part):
+class CameraRanges(_Part):
     """The phone above the desk."""
 
     distance: Pair = (1.15, 2.0)
@@ -111,7 +111,7 @@ class Camera(_Part):
     recompressed: Share = 0.3  # frames that went through a poor JPEG once
 
 
-class Light(_Part):
+class LightRanges(_Part):
     """The light on the desk."""
 
     exposure: Pair = (0.85, 1.15)  # beside what the phone makes up for
@@ -124,7 +124,7 @@ class Light(_Part):
     drift: Share = 0.35  # a change of light in the clip
 
 
-class Hands(_Part):
+class HandRanges(_Part):
     """Whose hands are seen."""
 
     still: StillKinds = StillKinds()
@@ -135,11 +135,11 @@ class Hands(_Part):
 class Ranges(_Part):
     """Everything a scene is drawn from."""
 
-    flips: Flips = Flips()
-    book: Book = Book()
-    camera: Camera = Camera()
-    light: Light = Light()
-    hands: Hands = Hands()
+    flips: FlipRanges = FlipRanges()
+    book: BookRanges = BookRanges()
+    camera: CameraRanges = CameraRanges()
+    light: LightRanges = LightRanges()
+    hands: HandRanges = HandRanges()
 
 
 DEFAULT = Ranges()

@@ -1,1 +1,1 @@
-"""Pages and sheets of drawn books: layout, text, pictures, geometry."""
+"""Books: the geometry of pages, and what is printed on them."""

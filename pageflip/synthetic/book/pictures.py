@@ -1,43 +1,24 @@
 """Pictures printed in books: photographs, charts, diagrams, screenshots.
 
-Each fills a box (x0, y0, x1, y1) of a page, in page widths.
+Each fills an area (x0, y0, x1, y1) of a page, in page widths.
 """
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from pageflip.synthetic.book.page_styles import PageStyle
-from pageflip.synthetic.book.typesetting import Canvas, Face, Writer
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Job:
-    """The page in work: what it is drawn on, its stream of chance, its writer and the book's style."""
-
-    canvas: Canvas
-    rng: np.random.Generator
-    writer: Writer
-    style: PageStyle
-
-    def tint(self, low: float = 0, high: float = 255) -> tuple[float, float, float]:
-        """A colour by chance, grey where the book is printed in black only."""
-        tone = self.rng.uniform(low, high, 3)
-        tone = tone.mean() + (tone - tone.mean()) * (0.8 if self.style.colour else 0.0)
-        return tuple(float(c) for c in tone)
+from pageflip.synthetic.book.page_context import Area, PageContext, Point
+from pageflip.synthetic.book.typesetting import Canvas, Face
+from pageflip.synthetic.primitives import Colour, triple
 
 
-def photograph(job: Job, box: Box) -> None:
-    """A photograph: a landscape, shaded bodies before a backdrop, a wall of windows, or plain colours in soft focus."""
-    rng = job.rng
+def photograph(page: PageContext, box: Area) -> None:
+    """Print a photograph: a landscape, shaded solids, houses with windows, a soft gradient, or a crowd."""
+    rng = page.rng
     seed, kind = int(rng.integers(2**31)), int(rng.integers(5))
-    part = job.canvas.box(*box)
+    part = page.canvas.region(*box)
     if part.size == 0:
         return
-    inner = np.random.default_rng([seed, 52])  # so that the page's own stream does not depend on the picture's kind
+    inner = np.random.default_rng([seed, 52])  # the page's own stream must not depend on the kind of photograph
     tall, wide = (box[3] - box[1]) / max(box[2] - box[0], 1e-6), 160
     high = int(np.clip(wide * tall, 16, 320))
     paint = (_landscape, _bodies, _windows, _soft, _crowd)[kind]
@@ -45,7 +26,7 @@ def photograph(job: Job, box: Box) -> None:
     small = small + cv2.GaussianBlur(inner.normal(0, 4, (high, wide, 1)).astype(np.float32), (0, 0), 0.7)[..., None]
     low, top = np.percentile(small[::4, ::4], [3, 97])
     small = (small - low) * ((235 - 25) / max(top - low, 30)) + 25
-    if not job.style.colour:
+    if not page.style.colour:
         small = np.repeat(small.mean(2, keepdims=True) * 0.85 + 22, 3, axis=2)
     ready = np.clip(small, 8, 246).astype(np.uint8)
     way = cv2.INTER_AREA if part.shape[1] < wide else cv2.INTER_CUBIC
@@ -53,7 +34,7 @@ def photograph(job: Job, box: Box) -> None:
 
 
 def _noise(rng: np.random.Generator, wide: int, high: int, cells: int, channels: int = 1) -> np.ndarray:
-    """Smooth noise in 0..1 of about `cells` waves a width, float32 [high, wide, channels]."""
+    """Return smooth noise in 0..1 with about `cells` waves per width; float32 [high, wide, channels]."""
     total = np.zeros((high, wide, channels), np.float32)
     for octave in range(3):
         n = cells * 2**octave + 2
@@ -64,7 +45,7 @@ def _noise(rng: np.random.Generator, wide: int, high: int, cells: int, channels:
 
 
 def _tone(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
-    """A colour as things have it, float32 [3]: mostly dull, now and then bright."""
+    """Sample the colour of an object, float32 [3]: mostly muted, sometimes saturated."""
     shift = rng.normal(0, 1, 3) * float(rng.choice([8, 20, 50], p=[0.4, 0.45, 0.15]))
     return np.clip(rng.uniform(low, high) + shift - shift.mean(), low - 25, high + 10).astype(np.float32)
 
@@ -130,14 +111,14 @@ def _soft(rng: np.random.Generator, wide: int, high: int) -> np.ndarray:
 
 
 def _crowd(rng: np.random.Generator, wide: int, high: int) -> np.ndarray:
-    """Heads and shoulders, from far to near."""
+    """Paint heads and shoulders from back to front."""
     picture = np.empty((high, wide, 3), np.float32)
     picture[:] = _tone(rng, 70, 220) + 60 * (_noise(rng, wide, high, 4) - 0.5)
     count = int(rng.integers(1, 7))
     for i in range(count):
         size = wide * rng.uniform(0.05, 0.09) * (1 + 6 / count) * 0.6
         x, y = int(rng.uniform(0.15, 0.85) * wide), int(high * (0.3 + 0.4 * i / count))
-        skin = np.array((225, 180, 155)) * rng.uniform(0.4, 1.0)
+        skin = (np.array((225, 180, 155)) * rng.uniform(0.4, 1.0)).tolist()
         cloth = _tone(rng, 30, 220)
         centre = (x, int(y + size * 2.6))
         cv2.ellipse(picture, centre, (int(size * 1.7), int(size * 1.8)), 0, 180, 360, cloth.tolist(), -1, cv2.LINE_AA)
@@ -148,9 +129,9 @@ def _crowd(rng: np.random.Generator, wide: int, high: int) -> np.ndarray:
     return cv2.GaussianBlur(picture, (0, 0), 0.8) + 30 * (_noise(rng, wide, high, 10) - 0.5)
 
 
-def chart(job: Job, box: Box) -> None:
-    """Axes with ticks and labels, and lines, bars or points."""
-    canvas, rng, style = job.canvas, job.rng, job.style
+def chart(page: PageContext, box: Area) -> None:
+    """Print a chart: axes with ticks and labels, and lines, bars or points."""
+    canvas, rng, style = page.canvas, page.rng, page.style
     face = Face(style.fonts[0], style.size * 0.62, style.narrow[0])
     x0, y0, x1, y1 = box[0] + face.size * 2.5, box[1] + face.size, box[2] - face.size, box[3] - face.size * 2.4
     kind, series = rng.choice(["lines", "bars", "points"]), int(rng.integers(1, 4))
@@ -164,7 +145,7 @@ def chart(job: Job, box: Box) -> None:
     for x in xs[:: 1 if count < 8 else 2]:
         canvas.text(x - face.size * 0.7, y1 + face.size * 1.4, str(int(rng.integers(10, 99))), face, style.ink)
     for index in range(series):
-        tone = job.tint(20, 200) if style.colour else (35.0 + 60 * index,) * 3
+        tone = page.tint(20, 200) if style.colour else (35.0 + 60 * index,) * 3
         values = np.clip(np.cumsum(rng.normal(0, 0.18, count)) + rng.uniform(0.2, 0.8), 0.04, 0.97)
         ys = y1 - (y1 - y0) * values
         if kind == "bars":
@@ -172,7 +153,7 @@ def chart(job: Job, box: Box) -> None:
             for x, y in zip(xs - wide * series / 2 + wide * index, ys, strict=True):
                 canvas.fill(x, y, x + wide * 0.92, y1, tone)
         elif kind == "lines":
-            canvas.shape(np.stack([xs, ys], 1), tone, 0.004, closed=False)
+            canvas.polygon(np.stack([xs, ys], 1), tone, 0.004, closed=False)
         if kind == "points" or (kind == "lines" and index == 0):
             for x, y in zip(xs, ys, strict=True):
                 canvas.disc(x, y, 0.007, tone)
@@ -180,13 +161,13 @@ def chart(job: Job, box: Box) -> None:
     canvas.rule(x0, y1, x1, y1, 0.003, style.ink)
 
 
-def diagram(job: Job, box: Box) -> None:
-    """Boxes with words in rows, joined by arrows."""
-    canvas, rng, style = job.canvas, job.rng, job.style
+def diagram(page: PageContext, box: Area) -> None:
+    """Print a flow chart: rows of boxes or ellipses with words, connected by arrows."""
+    canvas, rng, style = page.canvas, page.rng, page.style
     face = Face(style.fonts[0], style.size * 0.68, style.narrow[0])
     columns, rows = int(rng.integers(2, 4)), max(int((box[3] - box[1]) / (face.size * 4.2)), 1)
     wide, high = (box[2] - box[0]) / columns, (box[3] - box[1]) / rows
-    paper, round_ones = job.tint(215, 248), rng.random() < 0.3
+    paper, round_ones = page.tint(215, 248), rng.random() < 0.3
     last = None
     for row in range(rows):
         for column in range(columns):
@@ -203,12 +184,12 @@ def diagram(job: Job, box: Box) -> None:
             else:
                 canvas.fill(cx - w, cy - h, cx + w, cy + h, paper)
                 canvas.frame(cx - w, cy - h, cx + w, cy + h, 0.003, style.ink)
-            word = job.writer.title(1)
+            word = page.writer.title(1)
             canvas.text(cx - min(face.width(word) / 2, w), cy + face.size * 0.35, word, face, style.ink)
 
 
-def _arrow(canvas: Canvas, a: tuple, b: tuple, half: tuple, ink: tuple) -> None:
-    """An arrow from one box to another: level within a row, else by a corner from above."""
+def _arrow(canvas: Canvas, a: Point, b: Point, half: Point, ink: Colour) -> None:
+    """Print an arrow from one box to another: horizontal within a row, otherwise round a corner and from above."""
     if abs(a[1] - b[1]) < half[1]:
         tail, tip, back = (a[0] + half[0], a[1]), (b[0] - half[0], b[1]), (-1.0, 0.0)
     else:
@@ -221,65 +202,65 @@ def _arrow(canvas: Canvas, a: tuple, b: tuple, half: tuple, ink: tuple) -> None:
     side = (back[1] * 0.006, back[0] * 0.006)
     root = (tip[0] + back[0] * 0.014, tip[1] + back[1] * 0.014)
     head = [tip, (root[0] + side[0], root[1] + side[1]), (root[0] - side[0], root[1] - side[1])]
-    canvas.shape(np.array(head), ink)
+    canvas.polygon(np.array(head), ink)
 
 
-def screenshot(job: Job, box: Box) -> None:
-    """A window: a terminal, light or dark, or a program with a menu, fields, a list and a panel of text."""
-    canvas, rng, style = job.canvas, job.rng, job.style
+def screenshot(page: PageContext, box: Area) -> None:
+    """Print a screenshot: a dark or light terminal, or a window with a menu, fields, a list and a text panel."""
+    canvas, rng, style = page.canvas, page.rng, page.style
     x0, y0, x1, y1 = box
     kind = rng.choice(["dark", "light", "window", "window"])
     size = style.size * rng.uniform(0.52, 0.72)
     mono, sans = Face("DejaVuSansMono", size, 0.92), Face("DejaVuSans", size, 0.95)
-    back = {"dark": job.tint(22, 58), "light": job.tint(236, 250), "window": job.tint(196, 226)}[str(kind)]
+    back = {"dark": page.tint(22, 58), "light": page.tint(236, 250), "window": page.tint(196, 226)}[str(kind)]
     canvas.fill(x0, y0, x1, y1, back)
     bar = size * 1.9
-    tone = job.tint(175, 225) if rng.random() < 0.7 else job.tint(50, 90)
+    tone = page.tint(175, 225) if rng.random() < 0.7 else page.tint(50, 90)
     canvas.fill(x0, y0, x1, y0 + bar, tone)
-    title = job.writer.title(2)
+    title = page.writer.title(2)
     ink = (40.0,) * 3 if tone[0] > 128 else (225.0,) * 3
     canvas.text((x0 + x1 - sans.width(title)) / 2, y0 + bar * 0.68, title, sans, ink)
     for i in range(3):
         canvas.disc(
-            x1 - bar * (0.5 + 0.75 * i), y0 + bar * 0.5, size * 0.38, ink if not style.colour else job.tint(60, 230)
+            x1 - bar * (0.5 + 0.75 * i), y0 + bar * 0.5, size * 0.38, ink if not style.colour else page.tint(60, 230)
         )
     inner = (x0 + size * 0.7, y0 + bar + size * 0.4, x1 - size * 0.7, y1 - size * 0.5)
     if kind == "window":
-        _window(job, inner, sans)
+        _window(page, inner, sans)
     else:
-        _terminal(job, inner, mono, (222.0,) * 3 if kind == "dark" else (45.0,) * 3)
+        _terminal(page, inner, mono, (222.0,) * 3 if kind == "dark" else (45.0,) * 3)
     canvas.frame(x0, y0, x1, y1, float(rng.choice([0.002, 0.004, 0.009])), (35.0,) * 3)
 
 
-def _terminal(job: Job, box: Box, face: Face, ink: tuple) -> None:
-    prompt, y = "".join(job.writer.words(2))[:9] + ":~# ", box[1] + face.size
-    pale = tuple(0.65 * c + 42 for c in ink)
+def _terminal(page: PageContext, box: Area, face: Face, ink: Colour) -> None:
+    prompt, y = "".join(page.writer.words(2))[:9] + ":~# ", box[1] + face.size
+    pale = triple(0.65 * c + 42 for c in ink)
     while y < box[3]:
-        asked = job.rng.random() < 0.2
-        line = " ".join(job.writer.words(int(job.rng.integers(1, 10))))
-        if not asked and job.rng.random() < 0.5:
-            line = f"{job.rng.integers(1, 255)}.{job.rng.integers(255)}.0.{job.rng.integers(255)}   {line}"
+        asked = page.rng.random() < 0.2
+        line = " ".join(page.writer.words(int(page.rng.integers(1, 10))))
+        if not asked and page.rng.random() < 0.5:
+            line = f"{page.rng.integers(1, 255)}.{page.rng.integers(255)}.0.{page.rng.integers(255)}   {line}"
         count = int((box[2] - box[0]) / face.width("m"))
-        tone = job.tint(120, 250) if asked and ink[0] > 128 else (ink if asked else pale)
+        tone = page.tint(120, 250) if asked and ink[0] > 128 else (ink if asked else pale)
         text = (prompt + line if asked else line)[: max(count, 4)]
-        if job.rng.random() > 0.1:
-            canvas_words(job.canvas, box[0], y, text, face, tone)
+        if page.rng.random() > 0.1:
+            page.canvas.words(box[0], y, text, face, tone)
         y += face.size * 1.32
 
 
-def _window(job: Job, box: Box, face: Face) -> None:
-    canvas, rng, (x0, y0, x1, y1) = job.canvas, job.rng, box
+def _window(page: PageContext, box: Area, face: Face) -> None:
+    canvas, rng, (x0, y0, x1, y1) = page.canvas, page.rng, box
     dim, row = (70.0,) * 3, face.size * 1.9
-    canvas_words(canvas, x0, y0 + face.size, "  ".join(w.capitalize() for w in job.writer.words(5)), face, dim)
+    canvas.words(x0, y0 + face.size, "  ".join(w.capitalize() for w in page.writer.words(5)), face, dim)
     y = y0 + row
     for _ in range(int(rng.integers(0, 3))):
         if y + row * 3 > y1:
             break
-        canvas_words(canvas, x0, y + face.size * 1.2, job.writer.title(1)[:9], face, dim)
+        canvas.words(x0, y + face.size * 1.2, page.writer.title(1)[:9], face, dim)
         start = x0 + face.size * 5.5
         canvas.fill(start, y, x1, y + row * 0.85, (250.0,) * 3)
         canvas.frame(start, y, x1, y + row * 0.85, 0.0015, (130.0,) * 3)
-        canvas_words(canvas, start + face.size * 0.5, y + face.size * 1.2, job.writer.title(2), face, dim)
+        canvas.words(start + face.size * 0.5, y + face.size * 1.2, page.writer.title(2), face, dim)
         y += row
     split = x0 + (x1 - x0) * float(rng.choice([0.0, 0.26, 0.32]))
     if split > x0 + 0.02:
@@ -287,28 +268,15 @@ def _window(job: Job, box: Box, face: Face) -> None:
         chosen = int(rng.integers(0, 4))
         for i in range(min(int(rng.integers(2, 12)), int((y1 - y) / row))):
             if i == chosen:
-                canvas.fill(x0, y + row * i, split - face.size * 0.4, y + row * (i + 1), job.tint(70, 120))
+                canvas.fill(x0, y + row * i, split - face.size * 0.4, y + row * (i + 1), page.tint(70, 120))
             tone = (240.0,) * 3 if i == chosen else dim
-            canvas_words(
-                canvas, x0 + face.size * 0.4, y + row * i + face.size * 1.3, job.writer.title(1)[:9], face, tone
-            )
+            canvas.words(x0 + face.size * 0.4, y + row * i + face.size * 1.3, page.writer.title(1)[:9], face, tone)
     canvas.fill(split, y, x1, y1, (240.0,) * 3)
     at = y + face.size * 1.5
     while at < y1 - face.size * 0.3:
-        words = job.writer.words(int(rng.integers(1, 9)))
+        words = page.writer.words(int(rng.integers(1, 9)))
         while words and face.width(" ".join(words)) > x1 - split - face.size:
             words.pop()
-        canvas_words(canvas, split + face.size * 0.5, at, " ".join(words), face, dim)
+        canvas.words(split + face.size * 0.5, at, " ".join(words), face, dim)
         at += face.size * 1.45
     canvas.frame(split, y, x1, y1, 0.0015, (150.0,) * 3)
-
-
-def canvas_words(canvas: Canvas, x: float, y: float, text: str, face: Face, colour: tuple) -> float:
-    """Print a ragged line word by word and give where it ends: words recur, whole lines do not."""
-    space = face.width(" ")
-    for word in text.split(" "):
-        if word:
-            canvas.text(x, y, word, face, colour)
-            x += face.width(word)
-        x += space
-    return x - space

@@ -1,4 +1,4 @@
-"""Letters on paper: made-up languages, the fonts that matplotlib ships, and the canvas a page is printed on.
+"""Text rendering: made-up languages, the fonts that matplotlib ships, and the canvas that a page is printed on.
 
 Lengths are in page widths, x to the right, y down; colours are RGB 0..255.
 """
@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = tuple[float, float, float]
+from pageflip.synthetic.primitives import Colour, blend, clip_colour, draw_line, fill_polygon
 
-# Sounds of made-up languages: beginnings, middles and ends of syllables, then endings of long words.
-_TONGUES = (
+# Onsets, nuclei and codas of the syllables of made-up languages, then suffixes of long words; "_" stands for none.
+_LANGUAGES = (
     (
         "b c d f g l m n p r s t v br pr st tr qu gr pl",
         "a e i o u a e i o ie ia",
@@ -72,46 +72,47 @@ _TONGUES = (
         "ος ης ων εις μα σης ται",
     ),
 )
-PLAIN_TONGUES = (0, 1)  # those whose letters every font has
-TONGUES = len(_TONGUES)
-_WORDS_PER_TONGUE = 500
+UNACCENTED_LANGUAGES = (0, 1)  # those whose letters every font has
+LANGUAGE_COUNT = len(_LANGUAGES)
+_VOCABULARY_SIZE = 500
 
 
 @lru_cache(maxsize=16)
-def vocabulary(tongue: int, seed: int) -> tuple[str, ...]:
-    """The words of a made-up language, the frequent short ones first."""
-    rng = np.random.default_rng([seed, 51, tongue])
-    starts, middles, ends, tails = (part.replace("_", "").split(" ") for part in _TONGUES[tongue])
+def _vocabulary(language: int, seed: int) -> tuple[str, ...]:
+    """Return the words of a made-up language, the short and frequent ones first."""
+    rng = np.random.default_rng([seed, 51, language])
+    onsets, nuclei, codas, suffixes = (part.replace("_", "").split(" ") for part in _LANGUAGES[language])
     words = []
-    for index in range(_WORDS_PER_TONGUE):
+    for index in range(_VOCABULARY_SIZE):
         count = 1 if index < 40 else (1, 2, 2, 2, 3, 3, 4)[rng.integers(7)]
         word = ""
         for _ in range(count):
-            word += starts[rng.integers(len(starts))] if rng.random() < 0.85 or word else ""
-            word += middles[rng.integers(len(middles))]
-        word += ends[rng.integers(len(ends))]
+            word += onsets[rng.integers(len(onsets))] if rng.random() < 0.85 or word else ""
+            word += nuclei[rng.integers(len(nuclei))]
+        word += codas[rng.integers(len(codas))]
         if index >= 40 and rng.random() < 0.5:
-            word += tails[rng.integers(len(tails))]
-        words.append(word.replace("ς", "σ")[:-1] + word[-1])
+            word += suffixes[rng.integers(len(suffixes))]
+        words.append(word.replace("ς", "σ")[:-1] + word[-1])  # the final sigma stands at the end of a word only
     return tuple(words)
 
 
 class Writer:
-    """Writes words, titles and sentences of one language from one stream of chance."""
+    """Random text in one made-up language."""
 
-    def __init__(self, rng: np.random.Generator, tongue: int, seed: int) -> None:
-        self.rng, self.known = rng, vocabulary(tongue, seed)
+    def __init__(self, rng: np.random.Generator, language: int, seed: int) -> None:
+        self.rng, self.vocabulary = rng, _vocabulary(language, seed)
 
     def words(self, count: int) -> list[str]:
-        """`count` words in lower case; a few words make up most of a text."""
-        return [self.known[i] for i in (self.rng.random(count) ** 1.8 * len(self.known)).astype(int)]
+        """Return `count` lower-case words; frequent ones make up most of them."""
+        return [self.vocabulary[i] for i in (self.rng.random(count) ** 1.8 * len(self.vocabulary)).astype(int)]
 
     def title(self, count: int) -> str:
-        """A heading of at least `count` words, the first letter a capital."""
-        return " ".join([*self.words(count - 1), self.known[self.rng.integers(60, len(self.known))]]).capitalize()
+        """Return a capitalised title of `count` words."""
+        words = self.words(count - 1)
+        return " ".join([*words, self.vocabulary[self.rng.integers(60, len(self.vocabulary))]]).capitalize()
 
     def prose(self, count: int) -> list[str]:
-        """About `count` words with capitals, numbers and punctuation."""
+        """Return `count` words with capitals, numbers and punctuation."""
         words, chances = self.words(count), self.rng.random(count)
         begins = True
         for i, chance in enumerate(chances):
@@ -127,31 +128,31 @@ class Writer:
 
 @dataclass(frozen=True)
 class Face:
-    """A font file's stem, the size of its em in page widths, and how much its letters are narrowed (1: not)."""
+    """A typeface at a size: stem of the font file, em in page widths, horizontal stretch (1: none)."""
 
     file: str
     size: float
     stretch: float = 1.0
 
     def width(self, text: str) -> float:
-        """The length of a line of text in page widths, whatever the resolution."""
+        """Return the advance width of a line of text in page widths, the same at every resolution."""
         return _advance(self.file, text) * self.size * self.stretch
 
     def scaled(self, factor: float) -> "Face":
-        """The same letters `factor` times as large."""
+        """Return the typeface at `factor` times the size."""
         return Face(self.file, self.size * factor, self.stretch)
 
 
 @lru_cache(maxsize=1)
 def _font_folder() -> Path:
-    import matplotlib  # only for its data files, and slow to import
+    import matplotlib  # slow to import
 
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 @lru_cache(maxsize=256)
 def _font(file: str, size: float) -> ImageFont.FreeTypeFont:
-    # the basic layout needs no library that may be missing elsewhere, so that the bytes agree
+    # the basic layout engine needs no optional library, so that the bytes are the same on every machine
     return ImageFont.truetype(_font_folder() / f"{file}.ttf", size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -167,7 +168,7 @@ def _advance(file: str, text: str) -> float:
 
 @lru_cache(maxsize=8192)
 def _glyph(file: str, size: float, up: int, down: int, letter: str) -> tuple[np.ndarray, int, float]:
-    """A letter's ink, uint8 [up + down, width], how far right of its origin that begins, and its advance."""
+    """Return a glyph's ink, uint8 [up + down, width], its left bearing and its advance, both in pixels."""
     font = _font(file, size)
     advance, room = font.getlength(letter), int(np.ceil(size))
     picture = Image.new("L", (int(advance) + 2 * room, up + down), 0)
@@ -181,7 +182,7 @@ def _glyph(file: str, size: float, up: int, down: int, letter: str) -> tuple[np.
 
 @lru_cache(maxsize=8192)
 def _word(file: str, size: float, stretch: float, text: str, phase: float) -> tuple[np.ndarray, int]:
-    """The ink of a word, uint8 [height, width], and the row of its baseline; drawn double and reduced as print is."""
+    """Return the ink of a word, uint8 [height, width], and its baseline's row; rendered at double size and reduced."""
     big = size * 2
     up, down = int(np.ceil(size * 1.1)), int(np.ceil(size * 0.4))
     glyphs = [_glyph(file, big, up * 2, down * 2, letter) for letter in text]
@@ -193,7 +194,7 @@ def _word(file: str, size: float, stretch: float, text: str, phase: float) -> tu
         part = picture[:, first : first + ink.shape[1]]
         np.maximum(part, ink[:, : part.shape[1]], out=part)
         x += advance
-    # hinted letters are a little too wide or narrow: the width is set right while reducing
+    # hinting makes letters a little too wide or too narrow: correct the width while reducing
     ratio = _advance(file, text) * big * stretch / max(natural, 1) / 2
     out = max(int(np.ceil(wide * ratio)) + 1, 1)
     matrix = np.array([[ratio, 0, phase + 0.5 * ratio - 0.5], [0, 0.5, -0.25]])
@@ -203,15 +204,15 @@ def _word(file: str, size: float, stretch: float, text: str, phase: float) -> tu
 
 
 class Canvas:
-    """A page being printed: RGB pixels of paper, and a layer of ink of one colour that is laid on it in one go.
+    """A page that is being printed: RGB pixels, and a layer of ink of one colour that is blended with them at once.
 
-    As a `rough` canvas it shows words as grey bars: enough for what shines through the paper, and much faster.
+    A `greeked` canvas prints words as grey bars: much faster, and enough for print that shows through the paper.
     """
 
-    def __init__(self, width: int, height: int, aspect: float, paper: Colour, rough: bool = False) -> None:
+    def __init__(self, width: int, height: int, aspect: float, paper: Colour, greeked: bool = False) -> None:
         self.pixels = np.empty((height, width, 3), np.uint8)
         self.pixels[:] = np.clip(paper, 0, 255).astype(np.uint8)
-        self.aspect, self.rough = aspect, rough
+        self.aspect, self.greeked = aspect, greeked
         self.scale = np.array([width, height / aspect])
         self._ink = np.zeros((height, width), np.uint8)
         self._colour: Colour | None = None
@@ -220,20 +221,28 @@ class Canvas:
     def text(self, x: float, y: float, text: str, face: Face, colour: Colour) -> None:
         """Print text from x on the baseline y."""
         if colour != self._colour:
-            self.dry()
+            self.flush()
             self._colour = colour
         left, base = x * self.scale[0], round(y * self.scale[1])
         size = round(face.size * self.scale[0] * 8) / 8
-        if size < 1.5 or self.rough:
+        if size < 1.5 or self.greeked:
             high, wide = max(round(size * 0.5), 1), face.width(text) * self.scale[0]
-            self._stain(int(left), base - high, np.full((high, max(round(wide), 1)), 105, np.uint8))
+            self._add_ink(int(left), base - high, np.full((high, max(round(wide), 1)), 105, np.uint8))
             return
         start = int(np.floor((left - size / 2 * face.stretch) * 2)) / 2
         phase = start - np.floor(start)
         mask, up = _word(face.file, size, face.stretch, text, phase)
-        self._stain(int(np.floor(start)), base - up, mask)
+        self._add_ink(int(np.floor(start)), base - up, mask)
 
-    def _stain(self, x: int, y: int, mask: np.ndarray) -> None:
+    def words(self, x: float, y: float, text: str, face: Face, colour: Colour) -> None:
+        """Print text word by word: rendered words are cached, and words recur where lines do not."""
+        for word in text.split(" "):
+            if word:
+                self.text(x, y, word, face, colour)
+                x += face.width(word)
+            x += face.width(" ")
+
+    def _add_ink(self, x: int, y: int, mask: np.ndarray) -> None:
         high, wide = self._ink.shape
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + mask.shape[1], wide), min(y + mask.shape[0], high)
         if x0 >= x1 or y0 >= y1:
@@ -242,58 +251,55 @@ class Canvas:
         np.maximum(part, mask[y0 - y : y1 - y, x0 - x : x1 - x], out=part)
         self._rows = [min(self._rows[0], y0), max(self._rows[1], y1)]
 
-    def dry(self) -> np.ndarray:
-        """Lay the ink on the paper and give the pixels, uint8 [height, width, 3]."""
+    def flush(self) -> np.ndarray:
+        """Blend the ink with the paper and return the pixels, uint8 [height, width, 3]."""
         top, end = self._rows
         if self._colour is not None and end > top:
             columns = np.flatnonzero(self._ink[top:end].any(0))
             if columns.size:
                 part = np.s_[top:end, columns[0] : columns[-1] + 1]
-                mask, under = cv2.merge([self._ink[part]] * 3), self.pixels[part]
-                inked = np.full(mask.shape, np.clip(self._colour, 0, 255), np.uint8)
-                kept = cv2.multiply(under, 255 - mask, scale=1 / 255)
-                self.pixels[part] = cv2.add(kept, cv2.multiply(inked, mask, scale=1 / 255))
+                paper = self.pixels[part]
+                ink = np.full(paper.shape, np.clip(self._colour, 0, 255), np.uint8)
+                self.pixels[part] = blend(paper, ink, self._ink[part])
                 self._ink[part] = 0
         self._rows = [self._ink.shape[0], 0]
         return self.pixels
 
-    def box(self, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
-        """The pixels [rows, columns, 3] of a rectangle, to be written to; empty when it is off the page."""
-        self.dry()
+    def region(self, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+        """Return a writable view of a rectangle's pixels, uint8 [rows, columns, 3]; empty outside the page."""
+        self.flush()
         x = np.clip(np.round(np.array([x0, x1]) * self.scale[0]), 0, self._ink.shape[1]).astype(int)
         y = np.clip(np.round(np.array([y0, y1]) * self.scale[1]), 0, self._ink.shape[0]).astype(int)
         return self.pixels[y[0] : y[1], x[0] : x[1]]
 
     def fill(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
         """Fill a rectangle."""
-        self.box(x0, y0, x1, y1)[:] = np.clip(colour, 0, 255).astype(np.uint8)
+        self.region(x0, y0, x1, y1)[:] = np.clip(colour, 0, 255).astype(np.uint8)
 
     def rule(self, x0: float, y0: float, x1: float, y1: float, thick: float, colour: Colour) -> None:
-        """A straight printed line, level or upright, `thick` page widths thick; thinner than a pixel it is paler."""
+        """Print a horizontal or vertical line, `thick` page widths thick; a line thinner than a pixel is paler."""
         level = abs(x1 - x0) >= abs(y1 - y0)
         least = max(thick, 1.01 / self.scale[1 if level else 0])
-        part = self.box(x0, y0, x1, y0 + least) if level else self.box(x0, y0, x0 + least, y1)
+        part = self.region(x0, y0, x1, y0 + least) if level else self.region(x0, y0, x0 + least, y1)
         part[:] = part * (1 - min(thick / least, 1.0)) + np.clip(colour, 0, 255) * min(thick / least, 1.0)
 
     def frame(self, x0: float, y0: float, x1: float, y1: float, thick: float, colour: Colour) -> None:
-        """The outline of a rectangle."""
+        """Print the outline of a rectangle."""
         self.rule(x0, y0, x1, y0, thick, colour)
         self.rule(x0, y1 - thick, x1, y1 - thick, thick, colour)
         self.rule(x0, y0, x0, y1, thick, colour)
         self.rule(x1 - thick, y0, x1 - thick, y1, thick, colour)
 
-    def shape(self, points: np.ndarray, colour: Colour, thick: float = 0.0, closed: bool = True) -> None:
-        """A polygon [n, 2] with smooth rims: filled, or as a line `thick` page widths thick."""
-        self.dry()
-        at = np.round(np.asarray(points, np.float64) * self.scale * 16).astype(np.int32)
-        tone = tuple(float(np.clip(c, 0, 255)) for c in colour)
+    def polygon(self, points: np.ndarray, colour: Colour, thick: float = 0.0, closed: bool = True) -> None:
+        """Print an anti-aliased polygon, float [n, 2]: filled, or as a line `thick` page widths thick."""
+        self.flush()
         if thick:
             pixels = max(round(thick * self.scale[0]), 1)
-            cv2.polylines(self.pixels, [at], closed, tone, pixels, cv2.LINE_AA, shift=4)
+            draw_line(self.pixels, points * self.scale, clip_colour(colour), pixels, closed=closed)
         else:
-            cv2.fillPoly(self.pixels, [at], tone, cv2.LINE_AA, shift=4)
+            fill_polygon(self.pixels, points * self.scale, clip_colour(colour))
 
     def disc(self, x: float, y: float, radius: float, colour: Colour, thick: float = 0.0, tall: float = 1.0) -> None:
-        """A circle or, with `tall` other than 1, an ellipse: filled, or as a line."""
+        """Print a circle, or an ellipse of `tall` times its height: filled, or as a line `thick` page widths thick."""
         turn = np.linspace(0, 2 * np.pi, 33)[:-1]
-        self.shape(np.stack([x + radius * np.cos(turn), y + radius * tall * np.sin(turn)], 1), colour, thick)
+        self.polygon(np.stack([x + radius * np.cos(turn), y + radius * tall * np.sin(turn)], 1), colour, thick)

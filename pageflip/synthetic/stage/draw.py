@@ -12,6 +12,7 @@ import numpy as np
 
 from pageflip.synthetic.book import geometry, mesh
 from pageflip.synthetic.book.pages import page_texture
+from pageflip.synthetic.primitives import Box
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.stage import optics
 from pageflip.synthetic.stage.clips import Clip
@@ -147,7 +148,7 @@ class Stage:
 
     def _seen(self, pose: Pose, progress: float) -> tuple[np.ndarray, np.ndarray]:
         """A sheet's mesh in the picture, in picture widths, and in space."""
-        points = geometry.in_space(self.look.lying, geometry.sheet(self.look.lying, pose.flip.bend, progress))
+        points = geometry.book_to_world(self.look.lying, geometry.sheet(self.look.lying, pose.flip.bend, progress))
         return geometry.project(self.look.phone, points), points
 
     def _page(self, number: int) -> np.ndarray:
@@ -175,10 +176,9 @@ class Stage:
             box = None
             for number, side, wave in ((left, -1, self.script.wave[0]), (right, 1, self.script.wave[1])):
                 points = geometry.lying_page(self.look.lying, side, wave)
-                face = mesh.shaded(
-                    self._page(number), mesh.shades(self.look.light, points, geometry.normals(points), side)[0]
-                )
-                space = geometry.in_space(self.look.lying, points)
+                shading = optics.paper_shading(self.look.light, points, side)[0]
+                face = mesh.apply_shading(self._page(number), shading)
+                space = geometry.book_to_world(self.look.lying, points)
                 picture = geometry.project(self.look.phone, space) * self.wide
                 box = _union(box, mesh.draw_mesh(layer, picture, space, (face, face), side))
             _compose(canvas, layer, box)
@@ -192,7 +192,7 @@ class Stage:
             side, step = pose.flip.bend.side, 2 * leaf
             front = 2 * pose.spread + (1 + step if side > 0 else -step)
             points = geometry.sheet(self.look.lying, pose.flip.bend, progress)
-            both = mesh.shades(self.look.light, points, geometry.normals(points), side)
+            both = optics.paper_shading(self.look.light, points, side)
             textures = [self._page(number) for number in (front, front + side)]
             if scale < 1:
                 textures = [cv2.resize(t, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for t in textures]
@@ -201,7 +201,7 @@ class Stage:
             shown, glow = _SHOW_THROUGH * self.look.light.through * upright, self.look.light.glow * upright
             bright = 240 * (glow - shown * (1 - glow))
             seen = [cv2.addWeighted(a, 1 - glow, b, shown * (1 - glow), bright) for a, b in (textures, textures[::-1])]
-            faces.append(tuple(mesh.shaded(t, shade) for t, shade in zip(seen, both, strict=True)))
+            faces.append((mesh.apply_shading(seen[0], both[0]), mesh.apply_shading(seen[1], both[1])))
         return faces
 
     def _shadows(self, canvas: np.ndarray, pose: Pose) -> None:
@@ -232,7 +232,7 @@ class Stage:
         shade = cv2.resize(np.clip(dark, 0, 255).astype(np.uint8), (self.wide, self.tall))
         cv2.multiply(canvas, cv2.merge([shade, shade, shade]), dst=canvas, scale=1 / 255)
 
-    def _moving(self, layer: np.ndarray, moment: Pose, faces: list, scale: float, drawn: list[bool]) -> mesh.Box | None:
+    def _moving(self, layer: np.ndarray, moment: Pose, faces: list, scale: float, drawn: list[bool]) -> Box | None:
         """Draw hands and sheets of one moment onto a layer, but for the hands that are drawn already."""
         pins_right = self.people.pins_with_right
         box = None
@@ -275,7 +275,7 @@ class Stage:
         return optics.expose(picture, self.look.sensor, pose.blur, optics.cut_grain(self.grain, rng, *size))
 
 
-def _compose(base: np.ndarray, layer: np.ndarray, box: mesh.Box | None) -> None:
+def _compose(base: np.ndarray, layer: np.ndarray, box: Box | None) -> None:
     """Lay a premultiplied RGBA layer over an RGB picture, within the box that was drawn on."""
     if box is None:
         return
@@ -303,7 +303,7 @@ def _book_block(canvas: np.ndarray, look: Look) -> None:
             rim = np.array([(0, -tall / 2 - margin), (side * out, -tall / 2 - margin)])
             rim = np.vstack([rim, rim[::-1] * (1, -1)])
             flat = np.column_stack([rim, np.full(4, top * height)])
-            quad = geometry.project(look.phone, geometry.in_space(look.lying, flat)) * wide
+            quad = geometry.project(look.phone, geometry.book_to_world(look.lying, flat)) * wide
             colour = look.cover if cover else tuple(paper * (0.62 + 0.25 * ((height * 6) % 2) * 0.6 + 0.15 * height))
             slices.append((quad, colour))
     slant = np.asarray(look.light.direction[:2]) / look.light.direction[2]
@@ -317,13 +317,13 @@ def _book_block(canvas: np.ndarray, look: Look) -> None:
         cv2.fillConvexPoly(canvas, np.round(quad * 16).astype(np.int32), colour, cv2.LINE_AA, shift=4)
 
 
-def _union(one: mesh.Box | None, two: mesh.Box | None) -> mesh.Box | None:
+def _union(one: Box | None, two: Box | None) -> Box | None:
     if one is None or two is None:
         return one or two
     return (min(one[0], two[0]), min(one[1], two[1]), max(one[2], two[2]), max(one[3], two[3]))
 
 
-def _scaled(box: mesh.Box | None, grow: float, shape: tuple[int, ...]) -> mesh.Box | None:
+def _scaled(box: Box | None, grow: float, shape: tuple[int, ...]) -> Box | None:
     """A box of a smaller layer in the picture, with a pixel of that layer around it."""
     if box is None:
         return None

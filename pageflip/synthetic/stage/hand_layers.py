@@ -9,8 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pageflip.synthetic.book import geometry, mesh
+from pageflip.synthetic.book import geometry
 from pageflip.synthetic.hands.hand import ARM_END, HandSprite, hand_sprite
+from pageflip.synthetic.primitives import Box, bounding_box
 from pageflip.synthetic.stage.motion import HandPose, Script, hand_poses
 
 _LEAST_REACH = 0.7  # hand lengths of forearm, so that wrist, watch and cuff are always drawn
@@ -53,7 +54,7 @@ class People:
         *,
         before: bool = False,
         within: int = 0,
-    ) -> mesh.Box | None:
+    ) -> Box | None:
         """Draw a hand over a premultiplied RGBA layer of that scale; returns the box it lies in.
 
         `before` draws only what is before a sheet that the hand holds: the thumb, or all but the thumb. `within` is
@@ -68,7 +69,7 @@ class People:
         matrix = self._matrix(hand, drawn.sprite, scale)
         h, w = picture.shape[:2]
         corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], float) @ matrix[:, :2].T + matrix[:, 2]
-        box = mesh.box_of(corners, 1, layer.shape)
+        box = bounding_box(corners, 1, layer.shape)
         if box is None:
             return None
         x0, y0, x1, y1 = box
@@ -83,7 +84,7 @@ class People:
         lay(layer[y0:y1, x0:x1], placed)
         return box
 
-    def _tuck(self, placed, drawn: _Drawn, hand: HandPose, matrix: np.ndarray, box: mesh.Box, scale: float):
+    def _tuck(self, placed, drawn: _Drawn, hand: HandPose, matrix: np.ndarray, box: Box, scale: float):
         """Hide what is below a page that lies: all but the thumb, or the thumb alone."""
         size = placed.shape[1::-1]
         page = self.page_mask(box, scale)
@@ -96,12 +97,12 @@ class People:
         shown = 255 - cv2.multiply(thumb, page, scale=1 / 255)
         return cv2.multiply(placed, cv2.merge([shown] * 4), scale=1 / 255)
 
-    def page_mask(self, box: mesh.Box, scale: float, sides: tuple[int, ...] = (-1, 1)) -> np.ndarray:
+    def page_mask(self, box: Box, scale: float, sides: tuple[int, ...] = (-1, 1)) -> np.ndarray:
         """255 where a page of these sides lies, 0 elsewhere; uint8, for a box of a layer of that scale."""
         x0, y0, x1, y1 = box
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         for side in sides:
-            points = geometry.in_space(self.look.lying, geometry.lying_page(self.look.lying, side))
+            points = geometry.book_to_world(self.look.lying, geometry.lying_page(self.look.lying, side))
             rim = np.concatenate([points[0], points[1:, -1], points[-1, ::-1]])
             outline = geometry.project(self.look.phone, rim) * self.wide * scale - (x0, y0)
             cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, shift=4)
@@ -113,7 +114,7 @@ class People:
         A hand that is tucked below a page throws none on it.
         """
         x, y, z = hand.tip
-        floor = geometry.ground(self.look.lying, np.asarray(hand.tip))
+        floor = geometry.surface_height(self.look.lying, np.asarray(hand.tip))
         drop = min(max(z - floor, 0.0), 0.2) * 0.8 + 0.006
         below = (x - slant[0] * drop, y - slant[1] * drop, floor)
         fallen = HandPose(below, hand.elbow, hand.shape, "over", True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pageflip.synthetic.book.geometry import Lying, Phone, Stack
-from pageflip.synthetic.book.pages import PageStyle, page_style
+from pageflip.synthetic.book.geometry import BookHalf, Camera, OpenBook
+from pageflip.synthetic.book.page_styles import PageStyle, page_style
 from pageflip.synthetic.hands.hand import HandStyle, hand_style
 from pageflip.synthetic.ranges import Pair, Ranges
 from pageflip.synthetic.stage.desks import DeskStyle, desk_style
@@ -61,8 +61,8 @@ class Look:
     """Everything that stays the same in a clip."""
 
     book_seed: int
-    lying: Lying
-    phone: Phone
+    lying: OpenBook
+    phone: Camera
     cover: Colour
     cover_margin: float
     pages: PageStyle
@@ -83,12 +83,12 @@ def book_look(book_seed: int, aspect: float, ranges: Ranges) -> Look:
     phone = _phone(rng, aspect, ranges)
     thickness, opened = _draw(rng, book.thickness), rng.uniform(0.15, 0.85)
     halves = [
-        Stack(thickness * share, _draw(rng, book.bulge) * (0.5 + share), rng.uniform(0.07, 0.14))
+        BookHalf(thickness * share, _draw(rng, book.bulge) * (0.5 + share), rng.uniform(0.07, 0.14))
         for share in (1 - opened, opened)
     ]
     return Look(
         book_seed=book_seed,
-        lying=Lying(
+        lying=OpenBook(
             (width, tall),
             (_draw(rng, book.spine_x), aspect * _draw(rng, book.spine_y)),
             float(np.deg2rad(_draw(rng, book.turn))),
@@ -127,17 +127,17 @@ def clip_look(look: Look, clip_seed: int, ranges: Ranges) -> Look:
     return replace(look, lying=lying, light=light)
 
 
-def _leafed(stack: Stack, rng: np.random.Generator) -> Stack:
+def _leafed(stack: BookHalf, rng: np.random.Generator) -> BookHalf:
     return replace(stack, arch=stack.arch * float(rng.uniform(0.7, 1.3)))
 
 
-def _phone(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Phone:
+def _phone(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Camera:
     camera = ranges.camera
     distance, tilt = _draw(rng, camera.distance), np.deg2rad(_draw(rng, camera.tilt))
     target = (0.5, aspect / 2)
     # a phone that is tilted stands nearer to the reader and looks away from them
     place = (0.5 + rng.normal(0, 0.06), aspect / 2 + distance * np.sin(tilt), distance * np.cos(tilt))
-    return Phone(tuple(float(v) for v in place), target, float(np.deg2rad(_draw(rng, camera.roll))), aspect)
+    return Camera(tuple(float(v) for v in place), target, float(np.deg2rad(_draw(rng, camera.roll))), aspect)
 
 
 def _light(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Light:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.synthetic.book.geometry import Bend, in_space, lift_of, lying_page, sheet
+from pageflip.synthetic.book.geometry import Bend, book_to_world, lying_page, sheet, sheet_lift
 from pageflip.synthetic.stage.looks import Look
 
 
@@ -169,7 +169,7 @@ def _in_the_air(script: Script, t: float) -> tuple[int, Flip | None, float, floa
         if t < flip.start and flip is not script.flips[0]:
             break
         u = flip.progress(t)
-        lift = lift_of(script.look.lying, flip.bend, u)
+        lift = sheet_lift(script.look.lying, flip.bend, u)
         if lift > 0:
             return spread, flip, u, lift
         if u > 0.5:
@@ -197,7 +197,7 @@ def material_point(look: Look, flip: Flip | None, progress: float, s: float, v: 
     a, b = row - i, column - j
     one = points[i, j] * (1 - b) + points[i, j + 1] * b
     two = points[i + 1, j] * (1 - b) + points[i + 1, j + 1] * b
-    return in_space(look.lying, one * (1 - a) + two * a)
+    return book_to_world(look.lying, one * (1 - a) + two * a)
 
 
 def _hand_at(script: Script, way: HandWay, t: float, flip: Flip | None, progress: float) -> HandPose:

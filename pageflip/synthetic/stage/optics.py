@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from pageflip.synthetic.stage.looks import Look, Sensor
+from pageflip.synthetic.book.geometry import ARC, normals
+from pageflip.synthetic.stage.looks import Light, Look, Sensor
 
 LIGHT_UNIT = 80.0  # the value of the light map that leaves a colour as it is
 _GRAIN_MARGIN = 64
@@ -29,6 +30,21 @@ def light_map(look: Look, wide: int, tall: int) -> np.ndarray:
             field *= 1 + (gain - 1) * mask
     tinted = field[..., None] * np.asarray(light.tint, np.float32) * LIGHT_UNIT
     return cv2.resize(np.clip(tinted, 0, 255).astype(np.uint8), (wide, tall), interpolation=cv2.INTER_LINEAR)
+
+
+def paper_shading(light: Light, points: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the brightness of both faces of a mesh relative to level paper; float32 [rows, columns] each.
+
+    `side` is 1 where the mesh's columns run to the right when it lies, -1 where they run to the left.
+    """
+    facing = normals(points) * side @ np.asarray(light.direction)
+    gutter = 1 - 0.3 * np.exp(-ARC / 0.05)  # near the spine the other page hides part of the sky
+    faces = []
+    for cosine in (facing, -facing):
+        direct = np.where(cosine > 0, cosine, -cosine * light.through)
+        shading = light.ambient + (1 - light.ambient) * direct / light.direction[2]
+        faces.append((np.clip(shading, 0.1, 1.4) * gutter).astype(np.float32))
+    return faces[0], faces[1]
 
 
 def grain(seed: int, noise: float, width: int, height: int) -> np.ndarray:

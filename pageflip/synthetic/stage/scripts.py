@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pageflip.synthetic.book.geometry import Bend, in_space, lying_page, raised_share
+from pageflip.synthetic.book.geometry import Bend, book_to_world, lying_page, raised_share
 from pageflip.synthetic.ranges import Pair, Ranges
 from pageflip.synthetic.stage.clips import Clip, derive_seed
 from pageflip.synthetic.stage.looks import Look, book_look, clip_look
@@ -45,7 +45,7 @@ class _Stage:
         points = lying_page(self.look.lying, side)
         width, tall = self.look.lying.page
         edge = points[0, int(np.argmin(np.abs(np.linspace(0, 1, points.shape[1]) ** 1.2 - min(s, 1.0))))]
-        point = in_space(
+        point = book_to_world(
             self.look.lying, np.array([edge[0] + side * max(s - 1, 0) * width, v * tall, edge[2] + height])
         )
         return tuple(float(value) for value in point)

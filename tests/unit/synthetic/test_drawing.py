@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pageflip.synthetic.book import mesh
-from pageflip.synthetic.book.geometry import Bend, Stack, in_space, lying_page, project, sheet
+from pageflip.synthetic.book.geometry import Bend, BookHalf, book_to_world, lying_page, project, sheet
 from pageflip.synthetic.book.pages import page_texture
 from pageflip.synthetic.ranges import DEFAULT
 from pageflip.synthetic.stage.clips import plan_clips
@@ -89,12 +89,12 @@ def test_arms_reach_to_the_rim_of_the_picture_whatever_is_drawn_of_them():
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_print_reads_the_right_way_also_in_a_mirrored_picture(mirrored):
     script = script_of(seed=6)
-    level = Stack(0.01, 0.01, 0.1)
+    level = BookHalf(0.01, 0.01, 0.1)
     look = replace(script.look, mirrored=mirrored, lying=replace(script.look.lying, turn=0.0, right=level, left=level))
     stage = Stage(replace(script, look=look, wave=(0.0, 0.0)), WIDE * 2, TALL * 2)
     number = 2 * script.opened + 1
     picture = stage._lying(pose_at(stage.script, 0.0))
-    points = project(look.phone, in_space(look.lying, lying_page(look.lying, 1)))[[0, 0, -1, -1], [3, -1, -1, 3]]
+    points = project(look.phone, book_to_world(look.lying, lying_page(look.lying, 1)))[[0, 0, -1, -1], [3, -1, -1, 3]]
     size = (200, 300)
     corners = np.array([(0, 0), (size[0], 0), size, (0, size[1])], np.float32)
     view = cv2.getPerspectiveTransform((points * stage.wide).astype(np.float32), corners)
@@ -118,12 +118,12 @@ def _likeness(one, two):
 @pytest.mark.parametrize("progress", [0.05, 0.3, 0.6, 0.95])
 def test_cells_that_are_drawn_as_one_are_where_the_single_ones_were(progress, monkeypatch):
     look = script_of().look
-    points = in_space(look.lying, sheet(look.lying, Bend(0.6, 0.05, 0.4, 0.5, 1), progress))
+    points = book_to_world(look.lying, sheet(look.lying, Bend(0.6, 0.05, 0.4, 0.5, 1), progress))
     picture = project(look.phone, points) * WIDE
     face = np.zeros((200, 120, 3), np.uint8)
     face[::20], face[:, ::20] = 255, 255
     layers = [np.zeros((TALL, WIDE, 4), np.uint8) for _ in range(2)]
     assert mesh.draw_mesh(layers[0], picture, points, (face, 255 - face), 1) is not None
-    monkeypatch.setattr(mesh, "_STRAIGHT", 0.0)
+    monkeypatch.setattr(mesh, "_FLAT", 0.0)
     mesh.draw_mesh(layers[1], picture, points, (face, 255 - face), 1)
     assert np.abs(layers[0].astype(int) - layers[1]).mean() < 3

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.book.geometry import Bend, Lying, Stack, lift_of, lying_page, sheet
+from pageflip.synthetic.book.geometry import Bend, BookHalf, OpenBook, lying_page, sheet, sheet_lift
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synthesize
 from pageflip.synthetic.stage.motion import Flip, hand_poses
 from pageflip.synthetic.stage.scripts import video_script
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
-LEVEL = Lying((0.45, 0.8), (0.5, 0.8), 0.0, Stack(0.0, 0.0, 0.1), Stack(0.0, 0.0, 0.1))
+LEVEL = OpenBook((0.45, 0.8), (0.5, 0.8), 0.0, BookHalf(0.0, 0.0, 0.1), BookHalf(0.0, 0.0, 0.1))
 
 
 @pytest.mark.parametrize("corner", [-0.8, 0.0, 0.5])
@@ -26,7 +26,7 @@ def test_a_sheet_bends_without_being_stretched_and_lies_flat_at_both_ends_only(c
         for axis in (0, 1):  # a mesh across a bend cuts corners, which makes it a little shorter than the paper
             lengths = np.linalg.norm(np.diff(points, axis=axis), axis=2).sum(axis=axis)
             assert lengths == pytest.approx(np.linalg.norm(np.diff(flat, axis=axis), axis=2).sum(axis=axis), rel=0.06)
-        lift = lift_of(LEVEL, bend, float(progress))
+        lift = sheet_lift(LEVEL, bend, float(progress))
         assert (lift == 0) if progress in (0, 1) else (lift > 0 or not 0.12 < progress < 0.96)
         assert points[..., 2].min() >= 0
     assert sheet(LEVEL, bend, 1.0)[:, -1, 0] == pytest.approx(-flat[:, -1, 0], rel=0.02)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.book.pages import page_style, page_texture
+from pageflip.synthetic.book.page_styles import page_style
+from pageflip.synthetic.book.pages import page_texture
 from pageflip.synthetic.stage.desks import desk_picture, desk_style
 from pageflip.synthetic.stage.props import outline
 

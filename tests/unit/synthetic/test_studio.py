@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.book.geometry import lift_of
+from pageflip.synthetic.book.geometry import sheet_lift
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Ranges, StillKinds
 from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.draw import render_clip
@@ -129,4 +129,4 @@ def test_labels_agree_with_where_the_sheet_is_over_many_scripts():
             assert (pose.lift > 0) == (pose.flip is not None) == (clip.label == "flip")
             assert (pose.pages is None) == (pose.lift > 0)
             if pose.flip:
-                assert pose.lift == lift_of(script.look.lying, pose.flip.bend, pose.progress)
+                assert pose.lift == sheet_lift(script.look.lying, pose.flip.bend, pose.progress)
