@@ -5,13 +5,14 @@ python -m tasks.stage_deps --check   # exit with 1, and print the differences, w
 """
 
 import argparse
-import ast
 import difflib
 import re
 import sys
 from pathlib import Path
 
 import yaml
+
+from pageflip.base.imports import import_closure
 
 ROOT = Path(__file__).parents[1]
 CODE = ("pageflip/", "tasks/")
@@ -40,50 +41,9 @@ DATA_FILES = {
 }
 
 
-def find_file(module: str, root: Path = ROOT) -> str | None:
-    """Return a project module's file relative to `root`; None for packages, names in modules and other projects."""
-    path = Path(*module.split(".")).with_suffix(".py")
-    return path.as_posix() if path.parts[0] in ("pageflip", "tasks") and (root / path).is_file() else None
-
-
-def find_imports(file: str, root: Path = ROOT) -> set[str]:
-    """Return the project files that a file imports, inside functions too, but not for type checking alone."""
-    tree = ast.parse((root / file).read_text(encoding="utf-8"))
-    type_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for child in node.body
-        for inner in ast.walk(child)
-    }
-    names = set()
-    for node in ast.walk(tree):
-        if id(node) in type_only:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f"{file} imports relatively; write the absolute import")
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {path for name in names if (path := find_file(name, root))}
-
-
-def import_closure(file: str, root: Path = ROOT) -> set[str]:
-    """Return the file and all project files that it imports, directly or indirectly, less the exempt ones."""
-    closure: set[str] = set()
-    waiting = [file]
-    while waiting:
-        current = waiting.pop()
-        if current not in closure and current not in EXEMPT:
-            closure.add(current)
-            waiting += find_imports(current, root)
-    return closure
-
-
 def code_dependencies(stage: str, root: Path = ROOT) -> list[str]:
     """Return the sorted code dependencies of a stage: its import closure and the package data read by it."""
-    closure = import_closure(f"tasks/{stage}.py", root)
+    closure = import_closure(f"tasks/{stage}.py", root, exempt=EXEMPT)
     data = {
         path.relative_to(root).as_posix()
         for module in closure

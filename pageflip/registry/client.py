@@ -1,8 +1,7 @@
-"""Every MLflow call of the system: training runs, evaluations, model versions, aliases, and loading what is served.
+"""The connection to MLflow, its errors, and its runs.
 
-Runs and versions are found by what they hold, not by an id carried along: a training run by the SHA-256 of its weights,
-a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its inputs alone, and a stage that DVC
-restored still finds its run.
+Runs are found by a tag that says what they hold, not by an id that a stage hands on: the outputs of a stage depend on
+its inputs alone, and a stage that DVC restored still finds its run.
 """
 
 from collections.abc import Callable

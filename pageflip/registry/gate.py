@@ -1,7 +1,7 @@
 """The gate before the alias `champion`: what a candidate must show on the current test split.
 
-Nothing here touches MLflow; `tasks.promote` gathers what is judged and acts on the decision. All checks are made, so
-that a refusal names everything that is wrong at once.
+Nothing here calls MLflow; `pageflip.registry.promotion` gathers what is judged and acts on the decision. All checks are
+made, so that a refusal names everything that is wrong at once.
 """
 
 from dataclasses import asdict, dataclass

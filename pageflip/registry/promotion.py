@@ -1,8 +1,7 @@
-"""Every MLflow call of the system: training runs, evaluations, model versions, aliases, and loading what is served.
+"""Promotion of the candidate to champion, its verification, and rollback.
 
-Runs and versions are found by what they hold, not by an id carried along: a training run by the SHA-256 of its weights,
-a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its inputs alone, and a stage that DVC
-restored still finds its run.
+`pageflip.registry.gate` holds the conditions; here the versions are loaded, judged on the test part, and the alias is
+moved.
 """
 
 from collections.abc import Mapping
@@ -14,10 +13,9 @@ import pandas as pd
 
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.base.files import sha256_of
+from pageflip.base.files import read_json, sha256_of
 from pageflip.frames.assignment import part_rows
 from pageflip.inference.predictor import Predictor
-from pageflip.params.all import Params
 from pageflip.params.registry import Promote
 from pageflip.registry import gate, journal, versions
 from pageflip.registry.aliases import alias_history, move_alias, settle_moves
@@ -25,6 +23,9 @@ from pageflip.registry.gate import Check, Judged
 from pageflip.registry.journal import CHAMPION, PREVIOUS, Move
 from pageflip.registry.loading import load_predictor
 from pageflip.registry.versions import ARTIFACT, get_version
+
+TIMED_FRAMES = 25
+FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")
 
 
 def promote_version(
@@ -75,12 +76,18 @@ def roll_back(name: str, *, reason: str, to: str = PREVIOUS) -> Move:
     return move
 
 
-TIMED_FRAMES = 25
-FIGURES = ("candidate_f1", "champion_f1", "paired", "latency_ms", "test_frames", "test_groups", "approved_by")
+def promote(
+    name: str, package: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Promote, *, protocol: str
+) -> dict[str, Any]:
+    """Decide on the package's version, move the alias where the gate says so, and return the decision.
 
-
-def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Params) -> dict[str, Any]:
-    """Decide on the package's version, move the alias where the gate says so, and return what is to be written.
+    Args:
+        name: the registered model.
+        package: folder of the candidate's package.
+        frames: the pack, uint8 [N, height, width, 3].
+        assignment: the split of its frames.
+        params: the section `promote`.
+        protocol: `split.protocol`.
 
     Raises:
         ConfigError: the champion takes frames of another size, or nobody has approved where that is asked for.
@@ -92,8 +99,8 @@ def promote(name: str, package: Path, frames: np.ndarray, assignment: pd.DataFra
     if decision is None:
         alone = Predictor.load(package / versions.MODEL_FILE, threads=1)
         latency_ms = alone.latency_ms(frames[part_rows(assignment, "test")[0][:TIMED_FRAMES]])
-        decision = decide(name, candidate, frames, assignment, params.split.protocol, params.promote, latency_ms)
-        decision = approved(decision, params.promote.approval, settings.approved_by())
+        decision = decide(name, candidate, frames, assignment, protocol, params, latency_ms)
+        decision = approved(decision, params.approval, settings.approved_by())
         if decision["promoted"]:
             promote_version(
                 name,
@@ -244,3 +251,18 @@ def champion_number(name: str) -> str | None:
     """The version that the alias `champion` points to now; None when it points to none."""
     champion = get_version(name, CHAMPION)
     return None if champion is None else str(champion.version)
+
+
+def verify_promotion(decision: Path, name: str) -> None:
+    """Check that the champion is the one that a decision left: DVC may have restored the stage without running it.
+
+    Raises:
+        UnavailableError: it is another one, or none.
+    """
+    content, now = read_json(decision), champion_number(name)
+    if content["champion_after"] != now:
+        raise UnavailableError(
+            f"the decision left version {content['champion_after']} as champion, now it is {now}", "run promote again."
+        )
+    if "version" in content:
+        versions.mark_version(name, content["version"])

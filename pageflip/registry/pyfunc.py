@@ -1,18 +1,14 @@
 """The model as MLflow serves it: a pyfunc from code, without pickle. Input: JPEG or PNG bytes, one picture a row.
 
-`mlflow models serve`, batch jobs and `mlflow.pyfunc.load_model` run this file; `copy_code` gives them the few modules
-it imports, so that pixels match training to the bit.
+`mlflow models serve`, batch jobs and `mlflow.pyfunc.load_model` run this file. A registered version holds copies of the
+modules it imports (see `pageflip.registry.registration`), so that pixels match training to the bit: import few here.
 """
 
 import base64
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -25,9 +21,6 @@ from PIL import Image
 from pageflip.base.errors import DataError
 from pageflip.frames.pixels import decode_image
 from pageflip.inference.predictor import Predictor
-
-CODE = ("__init__.py", "base/__init__.py", "base/errors.py", "frames/__init__.py", "frames/pixels.py")
-CODE += ("inference/__init__.py", "inference/predictor.py")
 
 
 def _example_picture() -> bytes:
@@ -67,19 +60,6 @@ class FlipModel(mlflow.pyfunc.PythonModel):
         probability = self.predictor.predict(frames).astype(float)
         label = np.where(probability >= self.predictor.threshold, "flip", "notflip")
         return pd.DataFrame({"probability": probability, "label": label})
-
-
-@contextmanager
-def copy_code() -> Iterator[Path]:
-    """A temporary folder `pageflip` with just the modules that the served model imports."""
-    with TemporaryDirectory(prefix="pageflip-code-") as folder:
-        code = Path(folder) / "pageflip"
-        code.mkdir()
-        for name in CODE:
-            target = code / name
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy(Path(__file__).parents[1] / name, target)
-        yield code
 
 
 mlflow.models.set_model(FlipModel())

@@ -1,9 +1,4 @@
-"""Every MLflow call of the system: training runs, evaluations, model versions, aliases, and loading what is served.
-
-Runs and versions are found by what they hold, not by an id carried along: a training run by the SHA-256 of its weights,
-a version by the SHA-256 of its ONNX file. So a stage's outputs depend on its inputs alone, and a stage that DVC
-restored still finds its run.
-"""
+"""Registered model versions, and the tags and files by which they are known."""
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException

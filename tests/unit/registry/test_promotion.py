@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
-from pageflip.params.all import load_params
-from pageflip.params.registry import Override
+from pageflip.params.load import load_section
+from pageflip.params.registry import Override, Promote
 from pageflip.registry import aliases, client, journal, promotion, versions
-from pageflip.registry.promotion import approved, candidate_version, decide, promote
-from tasks.promote import verify
+from pageflip.registry.promotion import approved, candidate_version, decide, promote, verify_promotion
 
 GOOD, CALLS_ALL_FLIPS, TWIN_OF_GOOD = "1", "2", "3"  # see REGISTERED in conftest.py
 WIDTH, HEIGHT = 27, 48
@@ -40,11 +39,8 @@ def assignment():
 def params(params_file):
     """The project's own parameters; keywords change the section `promote`."""
 
-    def change(protocol="grouped", **changes):
-        loaded = load_params(params_file)
-        section = loaded.promote.model_copy(update=changes)
-        split = loaded.split.model_copy(update={"protocol": protocol})
-        return loaded.model_copy(update={"promote": section, "split": split})
+    def change(**changes):
+        return load_section(params_file, "promote", Promote).model_copy(update=changes)
 
     return change
 
@@ -54,7 +50,7 @@ def judged(models_home, frames, assignment, params):
     """Decide on a candidate."""
 
     def run(candidate, protocol="grouped", latency_ms=SWIFT, **changes):
-        return decide(NAME, candidate, frames, assignment, protocol, params(**changes).promote, latency_ms)
+        return decide(NAME, candidate, frames, assignment, protocol, params(**changes), latency_ms)
 
     return run
 
@@ -65,7 +61,8 @@ def staged(models_home, registered_database, frames, assignment, params):
 
     def run(candidate, **changes):
         package = registered_database.parent / f"package-{candidate}"
-        return promote(NAME, package, frames, assignment, params(max_latency_ms=0, **changes))
+        section = params(max_latency_ms=0, **changes)
+        return promote(NAME, package, frames, assignment, section, protocol="grouped")
 
     return run
 
@@ -136,7 +133,7 @@ def test_a_refusal_names_everything_that_is_wrong(judged):
 
 def test_the_worst_book_decides_and_books_that_are_unknown_do_not(models_home, frames, assignment, params):
     frames[24:30] = 255 - frames[24:30]  # all of the book red in the test part
-    section = params(min_f1=0.0, min_book_f1=0.3).promote
+    section = params(min_f1=0.0, min_book_f1=0.3)
     decision = decide(NAME, GOOD, frames, assignment, "grouped", section, SWIFT)
     assert decision["books_f1"] == {"red": 0.0, "blue": 1.0}
     assert failed(decision) == ["min_book_f1"]
@@ -173,12 +170,12 @@ def test_nobody_is_named_where_nobody_was_asked_or_nothing_is_promoted():
 
 def test_only_the_test_part_is_judged(models_home, frames, assignment, params):
     frames[:24] = 255 - frames[:24]
-    assert decide(NAME, GOOD, frames, assignment, "grouped", params().promote, SWIFT)["candidate_f1"] == 1.0
+    assert decide(NAME, GOOD, frames, assignment, "grouped", params(), SWIFT)["candidate_f1"] == 1.0
 
 
 def test_frames_of_another_size_are_refused(models_home, frames, assignment, params):
     with pytest.raises(ConfigError, match="takes frames of 27x48, the pack's are 26x48"):
-        decide(NAME, GOOD, frames[:, :, 1:], assignment, "grouped", params().promote, SWIFT)
+        decide(NAME, GOOD, frames[:, :, 1:], assignment, "grouped", params(), SWIFT)
 
 
 def test_an_override_promotes_one_version_and_its_reason_is_journalled(staged):
@@ -271,7 +268,7 @@ def test_the_champions_airflow_task_is_noted_on_its_mlflow_run(staged, monkeypat
     tags = client.get_run(versions.get_version(NAME, GOOD).run_id).data.tags
     assert (tags["airflow.promote"], tags["airflow.url"]) == ("r1", "http://airflow/r1")
     airflow(monkeypatch, "r2")  # which restores the stage
-    verify(NAME, out)
+    verify_promotion(out, NAME)
     assert client.get_run(versions.get_version(NAME, GOOD).run_id).data.tags["airflow.promote"] == "r2"
 
 
@@ -302,9 +299,9 @@ def test_verify_holds_the_decision_against_the_champion_there_is_now(models_home
     out: Path = tmp_path / "promotion.json"
     out.write_text(f'{{"champion_after": "{GOOD}"}}', encoding="utf-8")
     with pytest.raises(UnavailableError, match=f"left version {GOOD} as champion, now it is None"):
-        verify(NAME, out)
+        verify_promotion(out, NAME)
     promotion.promote_version(NAME, GOOD, why="test")
-    verify(NAME, out)
+    verify_promotion(out, NAME)
     promotion.promote_version(NAME, CALLS_ALL_FLIPS, why="by hand")
     with pytest.raises(UnavailableError, match="run promote again"):
-        verify(NAME, out)
+        verify_promotion(out, NAME)

@@ -13,21 +13,6 @@ TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
 STAGES = yaml.safe_load(TEXT)["stages"]
 
 
-def test_imports_are_followed_through_modules_and_into_functions():
-    closure = stage_deps.import_closure("tasks/register.py")
-    assert {"tasks/register.py", "pageflip/registry/registration.py", "pageflip/frames/pixels.py"} <= closure
-    assert "pageflip/cli/app.py" not in closure
-
-
-def test_imports_for_type_checking_alone_are_not_followed(tmp_path):
-    (tmp_path / "tasks").mkdir()
-    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from tasks import b\nfrom tasks import c\n"
-    (tmp_path / "tasks" / "a.py").write_text(text)
-    for name in ("b", "c"):
-        (tmp_path / "tasks" / f"{name}.py").touch()
-    assert stage_deps.import_closure("tasks/a.py", tmp_path) == {"tasks/a.py", "tasks/c.py"}
-
-
 def test_the_code_dependencies_in_dvc_yaml_are_those_of_the_imports():
     assert stage_deps.rewrite(TEXT) == TEXT, "run `python -m tasks.stage_deps --write`"
 
