@@ -126,7 +126,7 @@ def _window(
         rows = rows[::-1].copy()
     if count <= length or (length < plan.window and rng.random() < 0.5):
         rows[0] = rows[1]
-    other = lesson.other_odds is not None and rng.random() < plan.other_share
+    other = lesson.other_odds is not None and rng.random() < plan.compact_network_share
     said = lesson.other_odds if other else lesson.log_odds
     odds = said[rows] * math.exp(rng.normal(0, plan.odds_stretch)) + rng.normal(0, plan.odds_shift)
     return lesson.planes[rows], odds, lesson.states[rows]

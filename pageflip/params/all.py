@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Model of the whole of params.yaml, for programs that read many sections; stages load single ones."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +17,9 @@ from pageflip.params.training import Train
 
 
 class Params(Section):
-    """The whole of `params.yaml`; one field per stage or job."""
+    """Content of params.yaml, with one field per stage or job."""
 
-    synthesize: dict[str, Any]  # checked by pageflip.synthetic.ranges when something is drawn
+    synthesize: dict[str, Any]  # checked by pageflip.synthetic.ranges, which knows the keys
     prepare: Prepare
     validate_: Annotated[Validate, Field(alias="validate")]
     split: Split
@@ -38,7 +35,7 @@ class Params(Section):
 
 
 def load_params(path: Path) -> Params:
-    """Read and check a params file.
+    """Read and check a whole params file.
 
     Raises:
         ConfigError: the file is missing, is not YAML, or has an unknown, missing or impossible value.

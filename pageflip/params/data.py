@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Sections of the data stages: prepare, validate and split."""
 
 from typing import Annotated, Literal
 
@@ -11,14 +8,19 @@ from pageflip.params.sections import Count, Section, Seed, Share, Shares
 
 
 class Prepare(Section):
-    """Size in pixels at which frames are packed, and so seen by the model."""
+    """Size in pixels of the packed frames, which is the size of the model's input."""
 
     width: Annotated[int, Field(ge=16, le=2048)]
     height: Annotated[int, Field(ge=16, le=2048)]
 
 
 class Validate(Section):
-    """Limits of the data checks: `min_*` and shares stop the pipeline, `warn_*` do not."""
+    """Limits of the data checks: `min_*` and shares stop the pipeline, `warn_*` are only reported.
+
+    Attributes:
+        brightness: range of a frame's mean grey level, 0..255.
+        brightness_share: share of the frames that must lie in `brightness`.
+    """
 
     min_decodable_share: Share
     min_width: Count
@@ -32,14 +34,20 @@ class Validate(Section):
     brightness_share: Share
 
     @model_validator(mode="after")
-    def _brightness_ascends(self) -> "Validate":
+    def _brightness_is_a_range(self) -> "Validate":
         if self.brightness[0] > self.brightness[1]:
             raise ValueError(f"brightness is {list(self.brightness)}, and must be [lowest, highest]")
         return self
 
 
 class Split(Section):
-    """How frames are dealt to train, val and test."""
+    """Split of the frames into train, validation and test part.
+
+    Attributes:
+        unit: what is never divided between parts, near-duplicates aside.
+        protocol: `grouped`, or `supplied`: the archive's own folders, whose parts share clips.
+        near_duplicate_bits: Hamming distance of two perceptual hashes up to which their clips form one group.
+    """
 
     unit: Literal["clip", "book"]
     protocol: Literal["grouped", "supplied"]

@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Section of the pretrained model day-zero and of its compact companion."""
 
 from typing import Annotated, Any
 
@@ -13,9 +10,9 @@ from pageflip.params.training import Augment, Cnn, EfficientNetLite0, Fit
 
 
 class Imitation(Section):
-    """How the compact network learns to see what day-zero sees, before it is trained itself.
+    """Feature distillation from day-zero into the compact network, before its own training.
 
-    `augment` must not move anything in the frame, nor cover it: day-zero saw it where it was.
+    `augment` must be photometric: day-zero's features belong to the frame as it was.
     """
 
     epochs: Count
@@ -25,19 +22,21 @@ class Imitation(Section):
     augment: Augment
 
     @model_validator(mode="after")
-    def _nothing_moves(self) -> "Imitation":
-        names = ("shift", "zoom", "rotate", "mirror", "stretch", "shear", "perspective", "closer", "patches")
+    def _augment_is_photometric(self) -> "Imitation":
+        names = ("shift", "zoom", "rotate", "mirror", "stretch", "shear", "perspective", "zoom_in", "occlusion")
         moving = [name for name in names if getattr(self.augment, name)]
         if moving:
-            raise ValueError(f"augment.{moving[0]} moves or covers what the network is to see, and must be off")
+            raise ValueError(f"augment.{moving[0]} moves or covers parts of the frame, and must be off")
         return self
 
 
 class Compact(Section):
-    """The weights of `cnn` that stand beside day-zero, learnt from it on the same drawn frames.
+    """Distillation of day-zero into the network `cnn`, on the same drawn frames.
 
-    First it imitates day-zero's features; then it is trained with `day_zero.augment`, on labels that are to a share
-    `teacher_share` day-zero's probabilities.
+    Attributes:
+        imitation: the first phase, on day-zero's features.
+        teacher_share: weight of day-zero's probabilities in the labels of the second phase, against the true labels.
+        fit: training loop of the second phase, which augments by `day_zero.augment`.
     """
 
     network: Cnn
@@ -47,9 +46,18 @@ class Compact(Section):
 
 
 class DayZero(Section):
-    """The model that is there before any labels: what is drawn for it, and how it is trained (`make day-zero`).
+    """Model pretrained on drawn frames (`make day-zero`), which needs no labels of the user.
 
-    What scenes are drawn from stands in `synthesize.ranges`, but for the keys in `ranges`.
+    Attributes:
+        seed: of the first book; must leave a distance to the seeds of all other drawn sets.
+        width: of the drawn frames, in pixels.
+        height: of the drawn frames, in pixels.
+        quality: JPEG quality of the drawn frames.
+        ranges: overrides of `synthesize.ranges`.
+        shares: of the books.
+        prepare: size of the model's input.
+        threshold_tolerance: F1 on validation given up for a threshold far from both classes, since real frames differ
+            from drawn ones.
     """
 
     seed: Seed
@@ -59,7 +67,7 @@ class DayZero(Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     quality: Annotated[int, Field(ge=1, le=100)]
-    ranges: dict[str, Any] = Field(default_factory=dict)  # checked by pageflip.synthetic.ranges when something is drawn
+    ranges: dict[str, Any] = Field(default_factory=dict)  # checked by pageflip.synthetic.ranges, which knows the keys
     shares: Shares
     prepare: Prepare
     threshold_tolerance: Share

@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Sections of the evaluation and of the protocol benchmark."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +10,7 @@ PROTOCOLS = ("clip-disjoint", "leave-one-book-out", "later-frames", "supplied")
 
 
 class Temperature(Section):
-    """Bounds of the calibrating temperature; below `min_groups` groups of either label on validation it stays 1."""
+    """Bounds of temperature scaling; with fewer than `min_groups` validation groups of a label the temperature is 1."""
 
     lowest: Annotated[float, Field(gt=0, le=1)]
     highest: Annotated[float, Field(ge=1, le=100)]
@@ -21,7 +18,7 @@ class Temperature(Section):
 
 
 class Threshold(Section):
-    """What the threshold is chosen for, on validation: the best F1, or a precision or recall that is to be reached."""
+    """Goal of the threshold choice on validation: a precision, a recall or, with neither, the best F1."""
 
     precision: Annotated[float, Field(gt=0, le=1)] | None = None
     recall: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -37,7 +34,7 @@ class Threshold(Section):
 
 
 class Change(Section):
-    """A change of a frame that leaves its label as it is; the strengths of what is left out are 0."""
+    """Label-preserving change of a frame."""
 
     brightness: Annotated[float, Field(ge=-0.9, le=2)] = 0  # share added to every value
     warmth: Annotated[float, Field(ge=-0.9, le=0.9)] = 0  # share added to red and taken from blue
@@ -47,31 +44,42 @@ class Change(Section):
 
 
 class Shortcuts(Section):
-    """Changes that must not cost F1 on the test part: a loss of more than `max_loss` points is flagged."""
+    """Shortcut test: changes that must not cost more than `max_loss` points of F1 on the test part."""
 
     max_loss: Annotated[float, Field(ge=0, le=100)]
     changes: dict[Annotated[str, Field(min_length=1)], Change]
 
 
 class Evaluate(Section):
-    """The evaluation: interval, calibration, threshold, review band, shortcut test, report."""
+    """Evaluation on the test part.
+
+    Attributes:
+        bootstrap_samples: of the confidence intervals.
+        worst_mistakes: number of the most confident errors in the report.
+        review_error_rate: highest error rate above, and below, the review band of probabilities.
+    """
 
     bootstrap_samples: Count
     seed: Seed
     worst_mistakes: Annotated[int, Field(ge=0)]
     temperature: Temperature
     threshold: Threshold
-    review_error_rate: Share  # wanted at most, on either side of the review band
+    review_error_rate: Share
     shortcuts: Shortcuts
 
 
 class Protocols(Section):
-    """What `pageflip benchmark-protocols` measures: networks as in `train`, the bootstrap as in `evaluate`.
+    """Protocol benchmark (`pageflip benchmark-protocols`).
 
-    Near-duplicates are told as in `split`; the threshold is always that of the best F1 on validation.
+    Networks are those of `train`, the bootstrap that of `evaluate`, near-duplicates those of `split`; the threshold is
+    always that of the best F1 on validation.
 
-    `folds` is for clip-disjoint; each of `seeds` is one more round of all folds. `val_share` of the frames
-    that are not tested choose epoch and threshold. `later_frames` are shares of each clip's frames, in order of time.
+    Attributes:
+        run: protocols to run.
+        folds: of clip-disjoint.
+        seeds: each adds one repetition of all folds.
+        val_share: validation share of the frames that are not tested.
+        later_frames: shares of each clip's frames, in order of time.
     """
 
     run: Annotated[tuple[Literal[PROTOCOLS], ...], Field(min_length=1)]

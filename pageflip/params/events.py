@@ -1,9 +1,6 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
+"""Section of the flip events: the event decoder and the temporal network."""
 
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
-
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -11,15 +8,27 @@ from pageflip.params.sections import Count, Section, Seed, Share
 
 
 class TemporalTraining(Section):
-    """How the temporal network is trained (`make events`); `width` is that of its convolutions over time.
+    """Training of the temporal network (`make events`).
 
-    Each of `steps` takes `windows` stretches of `window` frames, or, for a `short_share` of the steps, more of them and
-    shorter, down to `shortest` frames: clips are recordings too. The changes: speed by up to exp(`speed`); mirrored and
-    backwards by halves; `light` (brightness, contrast, saturation) as a share; half of them moved, by `shift` and
-    `zoom` as shares and `rotate` in degrees; the log-odds stretched by exp of a normal number of deviation
-    `odds_stretch`, and shifted by `odds_shift`; for an `other_share` of the stretches they are those of the compact
-    network.
+    Attributes:
+        steps: optimizer steps.
+        width: channels of its convolutions over time.
+        windows: sequences in a batch.
+        window: frames of a sequence.
+        short_share: share of the batches with more and shorter sequences, since clips are short.
+        shortest: frames of the shortest sequence.
+        speed: augmentation of the frame rate, by up to exp(`speed`).
+        light: augmentation of brightness, contrast and saturation, as a share.
+        shift: augmentation of half the sequences, as a share of the frame.
+        zoom: augmentation of half the sequences, as a share of the scale.
+        rotate: augmentation of half the sequences, in degrees.
+        odds_stretch: standard deviation of the logarithm of a factor of the frame model's log-odds.
+        odds_shift: standard deviation of a summand of the frame model's log-odds.
+        compact_network_share: share of the sequences whose log-odds come from the compact network instead of day-zero,
+            so that the temporal network serves weaker models too.
     """
+
+    RENAMED: ClassVar[dict[str, str]] = {"other_share": "compact_network_share"}
 
     steps: Count
     width: Count
@@ -37,17 +46,17 @@ class TemporalTraining(Section):
     rotate: Annotated[float, Field(ge=0, le=45)]
     odds_stretch: Annotated[float, Field(ge=0)]
     odds_shift: Annotated[float, Field(ge=0)]
-    other_share: Share
+    compact_network_share: Share
 
     @model_validator(mode="after")
-    def _short_is_shorter(self) -> "TemporalTraining":
+    def _shortest_fits_the_window(self) -> "TemporalTraining":
         if self.shortest > self.window:
             raise ValueError(f"shortest is {self.shortest}, and must be at most window, {self.window}")
         return self
 
 
 class EventClips(Section):
-    """Drawn clips that the temporal network learns from beside the videos, and on which it is judged."""
+    """Drawn clips on which the temporal network is trained and evaluated, in addition to the videos."""
 
     books: Annotated[int, Field(ge=4)]
     clips_per_book: Annotated[int, Field(ge=2)]
@@ -55,13 +64,25 @@ class EventClips(Section):
 
 
 class Events(Section):
-    """What events are learnt from, and how (`make events`): drawn videos, of books that nothing else is drawn from.
+    """Drawn videos and fitting of the event decoder (`make events`).
 
-    The last `brisk` of the videos rest only `brisk_rest` frames between flips; the others as `synthesize.ranges` says.
-    Log-odds are read up to `context_s` on either side of a frame, and the recording's resting level as the
-    `level_quantile` of what lies within `level_s`. `broad_share` of the durations is taken as far broader than in drawn
-    videos, by `broad_log_sd`, since people differ; beyond `tail_s` a state may go on for ever. `evidence_per_s` are
-    tried by cross-validation over videos in `folds` parts.
+    Attributes:
+        seed: of the first video; must leave a distance to the seeds of all other drawn sets.
+        videos: number of drawn videos.
+        flips: in each video.
+        brisk: number of videos, the last ones, with hardly a rest between flips.
+        brisk_rest: range of the rest between flips in these, in frames of 1/30 s; `synthesize.ranges` has the others'.
+        width: of the videos, in pixels.
+        height: of the videos, in pixels.
+        context_s: seconds before and after a frame whose log-odds are its evidence.
+        level_s: seconds before and after a frame that give the log-odds' resting level.
+        level_quantile: quantile of the log-odds that is the resting level.
+        regularisation: C of the logistic regression; lower is smoother.
+        broad_share: weight of a broad component in the distributions of durations, since people differ.
+        broad_log_sd: standard deviation of the logarithm of the durations in the broad component.
+        tail_s: seconds after which the distributions of durations have a constant hazard.
+        evidence_per_s: independent frames in a second of evidence; candidates of a cross-validation.
+        folds: of the cross-validation, over videos.
     """
 
     seed: Seed
@@ -84,7 +105,7 @@ class Events(Section):
     temporal: TemporalTraining
 
     @model_validator(mode="after")
-    def _brisk_videos_can_be(self) -> "Events":
+    def _brisk_videos_are_possible(self) -> "Events":
         if self.brisk > self.videos:
             raise ValueError(f"brisk is {self.brisk}, and must be at most videos, {self.videos}")
         if self.brisk_rest[0] > self.brisk_rest[1]:

@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Sections of the stages register and promote."""
 
 from typing import Annotated, Literal
 
@@ -11,14 +8,25 @@ from pageflip.params.sections import Count, Section, Seed, Share
 
 
 class Int8(Section):
-    """The int8 file: frames of the train part that set its ranges, and the F1 it may lose on validation, in points."""
+    """Quantised (int8) ONNX file.
+
+    Attributes:
+        calibration_frames: frames of the train part that set its ranges.
+        max_f1_loss: points of F1 on validation; a file that loses more is not offered.
+    """
 
     calibration_frames: Count
     max_f1_loss: Annotated[float, Field(ge=0, le=100)]
 
 
 class Register(Section):
-    """The registered model's name, the limits of the export's checks, and runs that its latency is the median of."""
+    """Export and registration.
+
+    Attributes:
+        parity_frames: frames on which the ONNX file is compared with the network.
+        max_parity_error: largest difference of a probability between the two.
+        latency_runs: predictions of one frame on one core, whose median is the latency.
+    """
 
     model_name: str
     parity_frames: Count
@@ -28,22 +36,23 @@ class Register(Section):
 
 
 class Override(Section):
-    """One version that is promoted though the gate says no; the reason goes into the journal of alias moves."""
+    """Promotion of one version that the gate refuses; the journal of alias moves keeps the reason."""
 
     version: Count
     reason: Annotated[str, Field(min_length=1)]
 
 
 class Promote(Section):
-    """What a candidate must show on the test split before the alias `champion` moves to it; 0 turns a limit off.
+    """Promotion gate: limits on the test split before the alias `champion` moves to a candidate; 0 turns one off.
 
-    `min_book_f1` holds for each book with frames of both labels, where books are known. `max_latency_ms` is the median
-    of single frames on one core of the machine that promotes. The candidate takes the champion's place when a paired
-    bootstrap over groups gives at least `min_probability` that its F1 is at most `f1_margin` lower.
-
-    `approval` is `automatic`, or `manual`: a person must approve before the champion changes, in Airflow's task
-    approve_promotion, or outside Airflow by PAGEFLIP_APPROVED_BY. Either way the gate decides too. It changes no
-    comparison, so the stage does not depend on it.
+    Attributes:
+        approval: with `manual` a person must approve before the champion changes, in Airflow's task approve_promotion
+            or by PAGEFLIP_APPROVED_BY; the gate decides too. It changes no comparison, so the stage does not depend on
+            it.
+        min_book_f1: of each book with frames of both labels, where books are known.
+        max_latency_ms: median of single frames on one core of the machine that promotes.
+        f1_margin: margin of the non-inferiority test against the champion: F1 that the candidate may lose.
+        min_probability: least probability, by a paired bootstrap over groups, that it loses at most `f1_margin`.
     """
 
     min_f1: Share

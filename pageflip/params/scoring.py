@@ -1,7 +1,4 @@
-"""The parameters of the pipeline: `params.yaml` read into frozen, typed models.
-
-An unknown or missing key and a value out of range are errors that name the key, the value and the file.
-"""
+"""Sections of the scoring of uploads and of the page stills."""
 
 from typing import Annotated
 
@@ -11,12 +8,18 @@ from pageflip.params.sections import Count, Section, Share
 
 
 class Stills(Section):
-    """Which frame of each rest is kept as the page's still.
+    """Choice of one frame of each rest between flips as the page still.
 
-    At most `candidates` frames of a rest are looked at, spread evenly over what is `margin_s` away from flips; rests
-    under `shortest_s` have none. A still that shows the same pages as one of the `compared` before it is the same page:
-    the better one is kept. Two stills show the same pages when the share of their textured tiles that agree by a
-    correlation of `same_correlation` is `same_share` of what it is between the halves of one rest.
+    Attributes:
+        candidates: largest number of frames of a rest that are compared, evenly spaced.
+        margin_s: seconds beside a flip from which no frame is taken.
+        shortest_s: seconds; shorter rests have no still.
+        compared: number of earlier stills that a still is compared with; of two that show the same pages the better one
+            is kept.
+        same_correlation: correlation from which two textured tiles agree.
+        same_share: two stills show the same pages when their share of agreeing tiles is at least this share of the one
+            between the two halves of a rest.
+        quality: JPEG quality of the stills of videos.
     """
 
     candidates: Annotated[int, Field(ge=1, le=200)] = 16
@@ -25,11 +28,16 @@ class Stills(Section):
     compared: Annotated[int, Field(ge=0)] = 12
     same_correlation: Share = 0.85
     same_share: Share = 0.82
-    quality: Annotated[int, Field(ge=1, le=100)] = 95  # of the JPEG of a video's frame
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
 
 
 class ScoreUploads(Section):
-    """How uploads are picked up."""
+    """Scoring of uploads.
+
+    Attributes:
+        settle_seconds: age from which a file counts as completely uploaded.
+        uploads_per_shard: uploads of one scoring task.
+    """
 
     settle_seconds: Annotated[float, Field(ge=0)]
     uploads_per_shard: Count

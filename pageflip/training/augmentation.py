@@ -65,7 +65,7 @@ def _move(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     """Shift, zoom, rotate, mirror, shear and tilt each frame of its own, in one resampling."""
     count, _, height, width = batch.shape
     angle = _uniform(count, math.radians(strengths.rotate), generator).flatten()
-    nearer = strengths.closer / 2
+    nearer = strengths.zoom_in / 2
     zoom = torch.exp(_uniform(count, strengths.zoom + nearer, generator) - nearer).flatten()
     shift = _uniform(count, 2 * strengths.shift, generator, channels=2).view(count, 2)  # grid coordinates span 2
     flip = torch.ones(count, device=batch.device)
@@ -107,7 +107,7 @@ def _grid(affine: Tensor, tilt: Tensor | None, height: int, width: int) -> Tenso
 
 def _cover(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     """Ellipses of one colour, every second of them of skin."""
-    if not strengths.patches:
+    if not strengths.occlusion:
         return batch
     rows = _chosen(len(batch), PATCH_SHARE, generator)
     xs, ys = _plane(batch)
@@ -115,7 +115,7 @@ def _cover(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     for _ in range(PATCHES):
         x, y = _rand(generator, count, 1, 1, 1), _rand(generator, count, 1, 1, 1) * batch.shape[2] / batch.shape[3]
         angle = _rand(generator, count, 1, 1, 1) * math.pi
-        size = strengths.patches * (0.2 + 0.8 * _rand(generator, count, 2, 1, 1))
+        size = strengths.occlusion * (0.2 + 0.8 * _rand(generator, count, 2, 1, 1))
         along = (xs - x) * angle.cos() + (ys - y) * angle.sin()
         across = (ys - y) * angle.cos() - (xs - x) * angle.sin()
         mask = torch.sigmoid((1 - (along / size[:, :1]) ** 2 - (across / size[:, 1:]) ** 2) * 8)
@@ -133,12 +133,12 @@ def _patch_colours(count: int, generator: Generator) -> Tensor:
 
 def _shine(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
     """A slope of light over the frame; patches of light and bands of shadow."""
-    if not strengths.slope and not strengths.light:
+    if not strengths.light_gradient and not strengths.light:
         return batch
     count, _, height, width = batch.shape
     xs, ys = _plane(batch)
-    if strengths.slope:
-        slope = _uniform(count, strengths.slope, generator, channels=2)
+    if strengths.light_gradient:
+        slope = _uniform(count, strengths.light_gradient, generator, channels=2)
         batch = batch * torch.exp(slope[:, :1] * (xs - 0.5) + slope[:, 1:] * (ys - 0.5 * height / width))
     if strengths.light:
         rows = _chosen(count, LIGHT_SHARE, generator)
@@ -237,15 +237,15 @@ def _light(batch: Tensor, strengths: Augment, generator: Generator) -> Tensor:
         batch = _toned(batch, gamma)
     if strengths.saturation or strengths.hue or strengths.grey:
         batch = _mixed(batch, _colour_matrices(count, strengths, generator))
-    if strengths.swap:
-        rows = _chosen(count, strengths.swap, generator)
+    if strengths.channel_swap:
+        rows = _chosen(count, strengths.channel_swap, generator)
         order = _rand(generator, len(rows), 3).argsort(dim=1)
         batch = _replaced(batch, rows, batch[rows[:, None], order])
     if strengths.noise:
         level = _rand(generator, count, 1, 1, 1) * strengths.noise
         batch = batch.addcmul_(level, _noise(batch.shape, generator))
-    if strengths.chroma:
-        batch = batch + _blotches(batch, strengths.chroma, generator)
+    if strengths.chroma_noise:
+        batch = batch + _blotches(batch, strengths.chroma_noise, generator)
     return batch.clamp_(0, 1)
 
 

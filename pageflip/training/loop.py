@@ -63,10 +63,11 @@ def train_network(
     Raises:
         ConfigError: a GPU is required and absent, there are no such initial weights, or none to keep a share of.
     """
-    if fit.keep_initial and settings.get(INITIAL, "none") in NO_WHOLE_NETWORK:
+    if fit.initial_weight_share and settings.get(INITIAL, "none") in NO_WHOLE_NETWORK:
         raise ConfigError(
-            f"keep_initial is {fit.keep_initial:g}, and initial: {settings.get(INITIAL, 'none')} has no trained head",
-            f"set keep_initial to 0 in train.networks.{name}.fit, or let initial name weights of the whole network.",
+            f"initial_weight_share is {fit.initial_weight_share:g}, "
+            f"and initial: {settings.get(INITIAL, 'none')} has no trained head",
+            f"set it to 0 in train.networks.{name}.fit, or let initial name weights of the whole network.",
         )
     accelerator = pick_accelerator(fit.accelerator, fit.require_gpu)
     torch.manual_seed(seed)
@@ -107,8 +108,8 @@ def train_network(
         raise SystemExit(0)  # Lightning started this program once more for another device; the first one goes on
     network = module.network.cpu()
     network.load_state_dict(module.best_state)
-    if fit.keep_initial:
-        _blend(network, name, settings, fit.keep_initial)
+    if fit.initial_weight_share:
+        _blend(network, name, settings, fit.initial_weight_share)
     return network.eval(), {"epochs": module.history, "best_epoch": module.best_epoch}
 
 

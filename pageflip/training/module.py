@@ -32,7 +32,7 @@ class FlipModule(lightning.LightningModule):
         super().__init__()
         self.network, self.fit_params, self.augment, self.seed, self.on_epoch = network, fit, augment, seed, on_epoch
         # the running mean of the weights: judged and kept in place of the network that is trained
-        self.shadow = copy.deepcopy(network).requires_grad_(False) if fit.ema else None
+        self.shadow = copy.deepcopy(network).requires_grad_(False) if fit.ema_decay else None
         self.loss = nn.BCEWithLogitsLoss()
         self.history: list[dict[str, float]] = []
         self.best_rank, self.best_epoch = -math.inf, 0
@@ -41,7 +41,7 @@ class FlipModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, and a cosine schedule with warm-up stepped per batch."""
-        rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate
+        rate, share = self.fit_params.learning_rate, self.fit_params.body_learning_rate_share
         head_first = self.fit_params.head_epochs > 0
         groups = _parameter_groups(self.network, rate, share, apart=head_first or share != 1)
         optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=self.fit_params.weight_decay, fused=True)
@@ -84,7 +84,7 @@ class FlipModule(lightning.LightningModule):
         if self.shadow is None:
             return
         # a mean over as many steps as there were, until those are enough
-        decay = min(self.fit_params.ema, self.global_step / (self.global_step + 9))
+        decay = min(self.fit_params.ema_decay, self.global_step / (self.global_step + 9))
         with torch.no_grad():
             pairs = list(zip(self.shadow.state_dict().values(), self.network.state_dict().values(), strict=True))
             means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)

@@ -32,9 +32,9 @@ def test_a_killed_training_resumes_to_the_same_weights_and_history(fresh):
     params["train"]["fit"] |= {
         "epochs": 6,
         "patience": 6,
-        "ema": 0.9,
+        "ema_decay": 0.9,
         "label_smoothing": 0.05,
-        "body_learning_rate": 0.5,
+        "body_learning_rate_share": 0.5,
     }
     write_params(fresh, params)
     call(fresh, *COMMAND, "--out", "models/whole")

@@ -213,7 +213,7 @@ def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
     odds = [np.full(3, 6.0 * state - 3) for state in (0, 1)]
     lessons = [Lesson(planes_of(frames), odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
     for share, right in ((1.0, True), (0.0, False)):
-        plan = shortened(steps=40, window=16, short_share=1, other_share=share)
+        plan = shortened(steps=40, window=16, short_share=1, compact_network_share=share)
         folder = tmp_path / str(share)
         folder.mkdir()
         write_temporal(train_temporal(lessons, plan, 3, lambda *_: None), folder, {})

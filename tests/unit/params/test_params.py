@@ -62,6 +62,22 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(change, key, near):
         load_params(change(key, 3))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("train.fit.keep_initial", "initial_weight_share"),
+        ("train.networks.cnn.fit.ema", "ema_decay"),
+        ("day_zero.compact.fit.body_learning_rate", "body_learning_rate_share"),
+        ("day_zero.augment.patches", "occlusion"),
+        ("events.temporal.other_share", "compact_network_share"),
+    ],
+)
+def test_a_renamed_key_is_refused_with_its_new_name(change, old, new):
+    new = ".".join([*old.split(".")[:-1], new])
+    with pytest.raises(ConfigError, match=re.escape(f"{old} has been renamed: write {new}")):
+        load_params(change(old, 0.5))
+
+
 @pytest.mark.parametrize("key", ["train.seed", "split.shares.val", "promote", "validate.brightness"])
 def test_a_missing_key_is_named(change, key):
     with pytest.raises(ConfigError, match=f"missing key {key}"):

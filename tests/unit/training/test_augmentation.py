@@ -14,7 +14,15 @@ from pageflip.training.augmentation import for_training
 OFF = dict.fromkeys(("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate"), 0.0)
 ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
 ALL |= {"shift": 0.05, "zoom": 0.1, "rotate": 5.0, "mirror": True}
-STRONG = {"saturation": 0.5, "hue": 40.0, "grey": 0.5, "swap": 0.9, "chroma": 0.2, "light": 0.5, "slope": 0.3}
+STRONG = {
+    "saturation": 0.5,
+    "hue": 40.0,
+    "grey": 0.5,
+    "channel_swap": 0.9,
+    "chroma_noise": 0.2,
+    "light": 0.5,
+    "light_gradient": 0.3,
+}
 STRONG |= {
     "blur": 0.05,
     "sharpen": 0.9,
@@ -22,9 +30,9 @@ STRONG |= {
     "stretch": 0.2,
     "shear": 0.2,
     "perspective": 0.3,
-    "closer": 0.4,
+    "zoom_in": 0.4,
 }
-STRONG |= {"patches": 0.3}
+STRONG |= {"occlusion": 0.3}
 
 
 def augment(frames, seed=0, **strengths):

@@ -15,7 +15,7 @@ from pageflip.training.loop import train_network
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
 RESNET = {"frozen": 2, "dropout": 0.2, "initial": "none"}
 CNN = {"channels": (4, 8), "dropout": 0.2}
-EVERYTHING = {"ema": 0.8, "label_smoothing": 0.1, "body_learning_rate": 0.3, "head_epochs": 1}
+EVERYTHING = {"ema_decay": 0.8, "label_smoothing": 0.1, "body_learning_rate_share": 0.3, "head_epochs": 1}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_killed_training_with_everything_on_ends_as_one_that_was_not(train, na
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_each_parameter_that_is_off_changes_nothing_and_on_changes_the_weights(train, name):
     plain, _ = train(folder="plain")
-    off, _ = train(folder="off", **{name: 1 if name == "body_learning_rate" else 0})
+    off, _ = train(folder="off", **{name: 1 if name == "body_learning_rate_share" else 0})
     on, _ = train(folder="on", **{name: EVERYTHING[name]})
     assert same(plain, off)
     assert not same(plain, on)
@@ -80,7 +80,7 @@ def test_each_parameter_that_is_off_changes_nothing_and_on_changes_the_weights(t
 def test_a_body_at_rate_zero_stays_where_it_was(train):
     torch.manual_seed(1)
     before = build_network("efficientnet_lite0", LITE).state_dict()
-    after, _ = train("efficientnet_lite0", LITE, body_learning_rate=0, weight_decay=0)
+    after, _ = train("efficientnet_lite0", LITE, body_learning_rate_share=0, weight_decay=0)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name]) and "norm" not in name}
     assert moved
     assert all(name.startswith(("head.", "last.")) for name in moved)
@@ -110,7 +110,7 @@ def test_several_processes_share_an_epoch_and_none_sees_anothers_frames():
 def test_frozen_parts_keep_weights_and_running_statistics(train):
     torch.manual_seed(1)
     before = build_network("efficientnet_lite0", LITE).state_dict()
-    after, _ = train("efficientnet_lite0", LITE, ema=0.5)
+    after, _ = train("efficientnet_lite0", LITE, ema_decay=0.5)
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert any(name.startswith("stages.1.") for name in changed)
     assert not [name for name in changed if name.startswith(("stem.", "stages.0."))]
@@ -136,7 +136,7 @@ def test_a_share_of_the_initial_weights_is_kept_when_the_training_ends(train, tm
     save_file(initial, path)
     settings = CNN | {"initial": str(path)}
     trained, _ = train(settings=settings, folder="trained")
-    kept, _ = train(settings=settings, folder="kept", keep_initial=0.25)
+    kept, _ = train(settings=settings, folder="kept", initial_weight_share=0.25)
     for name, tensor in trained.items():
         if tensor.is_floating_point():
             assert torch.allclose(kept[name], torch.lerp(tensor, initial[name], 0.25)), name
@@ -144,8 +144,8 @@ def test_a_share_of_the_initial_weights_is_kept_when_the_training_ends(train, tm
 
 @pytest.mark.parametrize("initial", ["none", "imagenet"])
 def test_there_must_be_initial_weights_of_a_whole_network_to_keep_a_share_of(train, initial):
-    with pytest.raises(ConfigError, match=f"keep_initial is 0.5, and initial: {initial} has no trained head"):
-        train("efficientnet_lite0", LITE | {"initial": initial}, keep_initial=0.5)
+    with pytest.raises(ConfigError, match=f"initial_weight_share is 0.5, and initial: {initial} has no trained head"):
+        train("efficientnet_lite0", LITE | {"initial": initial}, initial_weight_share=0.5)
 
 
 def test_a_checkpoint_belongs_to_all_code_that_the_loop_imports_and_to_no_other():
