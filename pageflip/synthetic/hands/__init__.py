@@ -1,1 +1,1 @@
-"""Drawn hands and arms."""
+"""Hands with forearms, drawn as sprites."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pageflip.synthetic.book import geometry
-from pageflip.synthetic.hands.hand import ARM_END, HandSprite, hand_sprite
+from pageflip.synthetic.hands.sprite import ARM_END, HandSprite, hand_sprite
 from pageflip.synthetic.primitives import Box, bounding_box
 from pageflip.synthetic.stage.motion import HandPose, Script, hand_poses
 

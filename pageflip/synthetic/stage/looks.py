@@ -9,7 +9,7 @@ import numpy as np
 
 from pageflip.synthetic.book.geometry import BookHalf, Camera, OpenBook
 from pageflip.synthetic.book.page_styles import PageStyle, page_style
-from pageflip.synthetic.hands.hand import HandStyle, hand_style
+from pageflip.synthetic.hands.styles import HandStyle, hand_style
 from pageflip.synthetic.ranges import Pair, Ranges
 from pageflip.synthetic.stage.desks import DeskStyle, desk_style
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.synthetic.hands.hand import SHAPES, hand_sprite, hand_style
+from pageflip.synthetic.hands.skeleton import SHAPES
+from pageflip.synthetic.hands.sprite import hand_sprite
+from pageflip.synthetic.hands.styles import hand_style
 
 LEFT_LIGHT = (-0.6, 0.0, 0.8)
 BARE = {"sleeve": False, "watch": "", "ring": "", "hair": 0.0, "veins": 0.0}
