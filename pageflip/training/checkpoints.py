@@ -4,7 +4,6 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
-import ast
 import hashlib
 import io
 import json
@@ -17,11 +16,12 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from pageflip.base import storage
 from pageflip.base.files import sha256_of
+from pageflip.base.imports import SOURCE, import_closure
 from pageflip.frames.assignment import ASSIGNMENT_FILE
 from pageflip.frames.pack import INDEX_FILE
 
 LAST = "last.ckpt"
-PACKAGES = ("pageflip.training", "pageflip.networks")
+PACKAGES = ("pageflip/training/", "pageflip/networks/")
 
 
 class StoredCheckpoints(TorchCheckpointIO):
@@ -78,15 +78,5 @@ def training_code() -> list[Path]:
 
     A checkpoint, and a fold of the protocol benchmark, is used again only where all of them are unchanged.
     """
-    package = Path(__file__).parents[1]
-    found, waiting = set(), [Path(__file__).with_name("loop.py")]
-    while waiting:
-        file = waiting.pop()
-        if file in found or not file.is_file():
-            continue
-        found.add(file)
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGES):
-                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-                waiting += [package.joinpath(*name.split(".")[1:]).with_suffix(".py") for name in names]
-    return sorted(found)
+    closure = import_closure("pageflip/training/loop.py")
+    return sorted(SOURCE / file for file in closure if file.startswith(PACKAGES))

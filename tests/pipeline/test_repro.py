@@ -34,6 +34,17 @@ def test_a_second_repro_finds_nothing_to_do(reproduced):
     assert "Running stage" not in output
 
 
+def test_dvc_finds_only_promote_changed_after_an_edit_of_its_gate(reproduced):
+    gate = reproduced / "pageflip" / "registry" / "gate.py"
+    content = gate.read_bytes()
+    gate.write_bytes(content + b"# edited\n")
+    try:
+        changed = json.loads(call(reproduced, "dvc", "status", "--json").stdout)
+    finally:
+        gate.write_bytes(content)
+    assert changed == {"promote": [{"changed deps": {"pageflip/registry/gate.py": "modified"}}]}
+
+
 def test_dvc_reads_the_metrics_and_plots(reproduced):
     shown = json.loads(call(reproduced, "dvc", "metrics", "show", "--json").stdout)
     (values,) = [entry["data"] for entry in shown[""]["data"].values()]

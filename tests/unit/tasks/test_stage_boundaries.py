@@ -1,0 +1,73 @@
+"""Stage boundaries: which stages run again when a module is edited, so that no edit retrains for nothing."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pageflip.params.all import Params
+from tasks.stage_deps import EXEMPT
+
+ROOT = Path(__file__).parents[3]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+SECTIONS = {field.alias or name: field.annotation for name, field in Params.model_fields.items()}
+
+
+def stages_that_depend_on(*files):
+    """The stages that run again when one of the files is edited; each must exist."""
+    assert all((ROOT / file).is_file() for file in files)
+    return {stage for stage, entry in STAGES.items() if set(files) & set(entry["deps"])}
+
+
+def sections_in_params(stage):
+    return {key.partition(".")[0] for key in STAGES[stage]["params"]}
+
+
+def test_the_alias_journal_and_the_promotion_gate_rerun_at_most_register_and_promote():
+    assert stages_that_depend_on("pageflip/registry/journal.py", "pageflip/registry/aliases.py") == {
+        "register",
+        "promote",
+    }
+    assert stages_that_depend_on("pageflip/registry/gate.py", "pageflip/registry/promotion.py") == {"promote"}
+
+
+def test_the_onnx_predictor_reruns_what_predicts_with_onnx_and_not_the_training():
+    assert stages_that_depend_on("pageflip/inference/predictor.py") == {"register", "promote"}
+
+
+def test_the_decoding_and_the_packing_of_images_rerun_prepare_and_no_training():
+    assert stages_that_depend_on("pageflip/frames/pack_building.py", "pageflip/frames/parallel.py") == {"prepare"}
+    assert not stages_that_depend_on("pageflip/frames/pixels.py") & {"validate", "split", "train"}
+
+
+def test_the_algorithm_of_the_split_reruns_the_split_alone():
+    assert stages_that_depend_on("pageflip/frames/splitting.py") == {"split"}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_schema_of_a_section_reruns_the_stages_that_read_the_section(section):
+    readers = {stage for stage in STAGES if section in sections_in_params(stage)}
+    module = sys.modules[getattr(SECTIONS[section], "__module__", None)]
+    file = Path(module.__file__)
+    if file.is_relative_to(ROOT / "pageflip" / "params"):  # `synthesize` is a plain dict, and no stage reads it
+        assert stages_that_depend_on(file.relative_to(ROOT).as_posix()) == readers
+    else:
+        assert not readers
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_sections_that_its_task_reads(stage):
+    text = (ROOT / "tasks" / f"{stage}.py").read_text(encoding="utf-8")
+    assert sections_in_params(stage) == set(re.findall(r'load_section\([^,]+, "(\w+)"', text))
+
+
+def test_the_model_of_the_whole_params_file_is_no_dependency():
+    assert stages_that_depend_on("pageflip/params/all.py") == set()
+
+
+def test_console_and_storage_rerun_nothing_and_every_exemption_has_its_reason():
+    assert {"pageflip/base/console.py", "pageflip/base/storage.py"} <= set(EXEMPT)
+    assert stages_that_depend_on(*EXEMPT) == set()
+    assert all(EXEMPT.values())
