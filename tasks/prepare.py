@@ -6,8 +6,8 @@ python -m tasks.prepare --raw data/raw --out data/frames
 from pageflip.base.arguments import parse_stage, task_parser
 from pageflip.base.console import run_main
 from pageflip.frames.pack_building import build_pack
-from pageflip.params.data import Prepare
 from pageflip.params.load import load_section
+from pageflip.params.prepare import Prepare
 
 
 def main() -> None:

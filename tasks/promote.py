@@ -16,9 +16,10 @@ from pageflip.base.console import run_main
 from pageflip.base.files import write_json
 from pageflip.frames.assignment import read_assignment
 from pageflip.frames.pack import open_pack
-from pageflip.params.data import Split
 from pageflip.params.load import load_section
-from pageflip.params.registry import Promote, Register
+from pageflip.params.promote import Promote
+from pageflip.params.register import Register
+from pageflip.params.split import Split
 from pageflip.registry.promotion import promote, verify_promotion
 
 PATHS = {

@@ -11,7 +11,7 @@ from pageflip.base.files import atomic_folder, sha256_of
 from pageflip.frames.assignment import ASSIGNMENT_FILE, read_assignment
 from pageflip.frames.pack import open_pack
 from pageflip.params.load import load_section
-from pageflip.params.registry import Register
+from pageflip.params.register import Register
 from pageflip.params.training import Train
 from pageflip.registry.journal import CANDIDATE
 from pageflip.registry.package import best_model, build_package

@@ -16,7 +16,7 @@ from pathlib import Path
 from pageflip.base import settings
 from pageflip.base.console import run_main
 from pageflip.params.load import load_section
-from pageflip.params.registry import Register
+from pageflip.params.register import Register
 from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.registry.journal import CHAMPION
 from pageflip.registry.loading import load_predictor

@@ -7,8 +7,8 @@ from pageflip.base.arguments import parse_stage, task_parser
 from pageflip.base.console import run_main
 from pageflip.frames.pack import open_pack
 from pageflip.frames.splitting import describe_split, refuse_leaks, write_split
-from pageflip.params.data import Split
 from pageflip.params.load import load_section
+from pageflip.params.split import Split
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows, read_assignment
 from pageflip.frames.pack import open_pack
 from pageflip.networks import build, initial_weights, saved
-from pageflip.params.all import load_params
+from pageflip.params.load import load_section
 from pageflip.params.training import Train
 from pageflip.registry.tracking import TrainingRun
 from pageflip.training import checkpoints as training_checkpoints
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    params = load_params(args.params).train
+    params = load_section(args.params, "train", Train)
     train(args.model, params, frames=args.frames, split=args.split, out=args.out)
 
 

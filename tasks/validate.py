@@ -10,8 +10,8 @@ from pageflip.base.console import run_main
 from pageflip.base.files import atomic_folder
 from pageflip.frames.pack import open_pack
 from pageflip.frames.validation import breaches, check_frames, failure_table, refuse_breaches
-from pageflip.params.data import Validate
 from pageflip.params.load import load_section
+from pageflip.params.validate import Validate
 
 
 def main() -> None:

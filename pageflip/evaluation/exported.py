@@ -18,7 +18,7 @@ from pageflip.frames.assignment import part_rows
 from pageflip.inference.predictor import Predictor
 from pageflip.networks.onnx_export import quantize_onnx
 from pageflip.networks.predict import predict_rows
-from pageflip.params.registry import Register
+from pageflip.params.register import Register
 
 
 def check_parity(

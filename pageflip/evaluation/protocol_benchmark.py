@@ -35,8 +35,8 @@ from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, data_digest, open_pack
 from pageflip.frames.pack_building import build_pack
 from pageflip.networks import build, initial_weights, predict
 from pageflip.params.all import Params
-from pageflip.params.data import Prepare
-from pageflip.params.evaluation import PROTOCOLS
+from pageflip.params.prepare import Prepare
+from pageflip.params.protocols import PROTOCOLS
 from pageflip.params.training import Augment, Fit
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import devices, loop

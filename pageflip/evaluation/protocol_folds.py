@@ -21,7 +21,7 @@ from pageflip.evaluation.metrics import SUPPLIED_NAME
 from pageflip.frames.assignment import UNUSED
 from pageflip.frames.names import LABELS
 from pageflip.frames.splitting import assign_parts, draw_groups, find_groups, report_leaks
-from pageflip.params.evaluation import PROTOCOLS, Protocols
+from pageflip.params.protocols import PROTOCOLS, Protocols
 from pageflip.params.sections import Shares
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS

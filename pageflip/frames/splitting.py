@@ -20,8 +20,8 @@ from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder, write_json
 from pageflip.frames.assignment import ASSIGNMENT_FILE, PARTS, UNUSED
 from pageflip.frames.names import LABELS
-from pageflip.params.data import Split
 from pageflip.params.sections import Shares
+from pageflip.params.split import Split
 
 LEAKS_FILE = "leaks.json"
 MAX_FOLDS = 12  # a share is rounded to the nearest fraction with at most this denominator

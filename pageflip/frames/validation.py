@@ -18,7 +18,7 @@ from rich.table import Table
 from pageflip.base.errors import DataError
 from pageflip.base.files import write_json
 from pageflip.frames.names import LABELS
-from pageflip.params.data import Validate
+from pageflip.params.validate import Validate
 
 EXAMPLES = 5
 NO_LIMIT = 10**9

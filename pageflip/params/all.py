@@ -5,15 +5,19 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pageflip.params.data import Prepare, Split, Validate
 from pageflip.params.day_zero import DayZero
-from pageflip.params.evaluation import Evaluate, Protocols
+from pageflip.params.evaluation import Evaluate
 from pageflip.params.events import Events
 from pageflip.params.load import REMEDY, parse, read_yaml
-from pageflip.params.registry import Promote, Register
+from pageflip.params.prepare import Prepare
+from pageflip.params.promote import Promote
+from pageflip.params.protocols import Protocols
+from pageflip.params.register import Register
 from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.params.sections import Section
+from pageflip.params.split import Split
 from pageflip.params.training import Train
+from pageflip.params.validate import Validate
 
 
 class Params(Section):

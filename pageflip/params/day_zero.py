@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from pageflip.params.data import Prepare
+from pageflip.params.prepare import Prepare
 from pageflip.params.sections import Count, Section, Seed, Share, Shares
 from pageflip.params.training import Augment, Cnn, EfficientNetLite0, Fit
 

@@ -1,12 +1,10 @@
-"""Sections of the evaluation and of the protocol benchmark."""
+"""Section `evaluate`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from pageflip.params.sections import Count, Section, Seed, Share, Shares
-
-PROTOCOLS = ("clip-disjoint", "leave-one-book-out", "later-frames", "supplied")
+from pageflip.params.sections import Count, Section, Seed, Share
 
 
 class Temperature(Section):
@@ -66,24 +64,3 @@ class Evaluate(Section):
     threshold: Threshold
     review_error_rate: Share
     shortcuts: Shortcuts
-
-
-class Protocols(Section):
-    """Protocol benchmark (`pageflip benchmark-protocols`).
-
-    Networks are those of `train`, the bootstrap that of `evaluate`, near-duplicates those of `split`; the threshold is
-    always that of the best F1 on validation.
-
-    Attributes:
-        run: protocols to run.
-        folds: of clip-disjoint.
-        seeds: each adds one repetition of all folds.
-        val_share: validation share of the frames that are not tested.
-        later_frames: shares of each clip's frames, in order of time.
-    """
-
-    run: Annotated[tuple[Literal[PROTOCOLS], ...], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=2, le=50)]
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    val_share: Annotated[float, Field(ge=0.05, le=0.5)]
-    later_frames: Shares

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, paired_bootstrap
 from pageflip.evaluation.tables import book_table
-from pageflip.params.registry import Promote
+from pageflip.params.promote import Promote
 from pageflip.registry.journal import Move
 
 

@@ -13,7 +13,7 @@ from pageflip.base.provenance import data_version
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.networks.saved import load_network, read_config
-from pageflip.params.registry import Register
+from pageflip.params.register import Register
 from pageflip.registry.versions import CARD_FILE, MODEL_FILE
 
 CARD_METRICS = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "n")

@@ -16,7 +16,7 @@ from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import read_json, sha256_of
 from pageflip.frames.assignment import part_rows
 from pageflip.inference.predictor import Predictor
-from pageflip.params.registry import Promote
+from pageflip.params.promote import Promote
 from pageflip.registry import gate, journal, versions
 from pageflip.registry.aliases import alias_history, move_alias, settle_moves
 from pageflip.registry.gate import Check, Judged

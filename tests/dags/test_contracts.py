@@ -8,7 +8,7 @@ import pytest
 
 from pageflip.base import errors, settings
 from pageflip.local_stack import airflow_client, announce
-from pageflip.params.registry import Promote
+from pageflip.params.promote import Promote
 from pageflip.runs import data_versions
 from pageflip.runs.run_store import RUN_NAME
 

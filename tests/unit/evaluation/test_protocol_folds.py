@@ -10,7 +10,7 @@ import frames_factory
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation import protocol_folds
 from pageflip.evaluation.protocol_folds import Fold, check_fold, make_folds, parts_in_time, seen_in_training
-from pageflip.params.evaluation import PROTOCOLS, Protocols
+from pageflip.params.protocols import PROTOCOLS, Protocols
 from pageflip.params.sections import Shares
 
 THIRDS = Shares(train=0.6, val=0.2, test=0.2)

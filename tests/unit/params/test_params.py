@@ -8,8 +8,9 @@ import yaml
 
 from pageflip.base.errors import ConfigError
 from pageflip.params.all import load_params
-from pageflip.params.data import Prepare, Split
 from pageflip.params.load import load_section
+from pageflip.params.prepare import Prepare
+from pageflip.params.split import Split
 from pageflip.params.training import FitChanges
 
 

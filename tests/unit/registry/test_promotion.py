@@ -9,7 +9,7 @@ import pytest
 
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.params.load import load_section
-from pageflip.params.registry import Override, Promote
+from pageflip.params.promote import Override, Promote
 from pageflip.registry import aliases, client, journal, promotion, versions
 from pageflip.registry.promotion import approved, candidate_version, decide, promote, verify_promotion
 

@@ -10,7 +10,7 @@ from pageflip.evaluation.exported import band_of, export_files
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.all import load_params
-from pageflip.params.registry import Int8
+from pageflip.params.register import Int8
 from pageflip.registry import versions
 
 WIDTH, HEIGHT = 27, 48

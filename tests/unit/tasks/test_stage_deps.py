@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pageflip.params.registry import Promote
+from pageflip.params.promote import Promote
 from tasks import stage_deps
 
 ROOT = Path(__file__).parents[3]

@@ -1,17 +1,10 @@
-"""Sections of the data stages: prepare, validate and split."""
+"""Section `validate`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pageflip.params.sections import Count, Section, Seed, Share, Shares
-
-
-class Prepare(Section):
-    """Size in pixels of the packed frames, which is the size of the model's input."""
-
-    width: Annotated[int, Field(ge=16, le=2048)]
-    height: Annotated[int, Field(ge=16, le=2048)]
+from pageflip.params.sections import Count, Section, Share
 
 
 class Validate(Section):
@@ -38,19 +31,3 @@ class Validate(Section):
         if self.brightness[0] > self.brightness[1]:
             raise ValueError(f"brightness is {list(self.brightness)}, and must be [lowest, highest]")
         return self
-
-
-class Split(Section):
-    """Split of the frames into train, validation and test part.
-
-    Attributes:
-        unit: what is never divided between parts, near-duplicates aside.
-        protocol: `grouped`, or `supplied`: the archive's own folders, whose parts share clips.
-        near_duplicate_bits: Hamming distance of two perceptual hashes up to which their clips form one group.
-    """
-
-    unit: Literal["clip", "book"]
-    protocol: Literal["grouped", "supplied"]
-    shares: Shares
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)]
-    seed: Seed
