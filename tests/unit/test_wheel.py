@@ -1,7 +1,7 @@
 """The wheel: what is in it, what it asks for, and that its commands run with the base dependencies alone."""
 
+import json
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from uploads_factory import BRIGHT, DARK, picture, video
+from wheel_factory import build_wheel
 
 ROOT = Path(__file__).parents[2]
 BASE = {
@@ -51,15 +54,8 @@ def pins(lock_file: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the source tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    shutil.copytree(ROOT / "pageflip", source / "pageflip", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True)
-    return next(folder.glob("*.whl"))
+    """The wheel of this source tree."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +131,18 @@ def test_every_group_of_development_dependencies_has_its_lock_file():
 
 def test_the_program_lists_its_commands_without_extras(without_extras):
     assert "predict" in without_extras("--help")
+
+
+def test_a_picture_is_predicted_without_extras(without_extras, tmp_path):
+    rows = json.loads(
+        without_extras("predict", picture(tmp_path / "1.png", 220), "--model", "day-zero", "--format", "json")
+    )
+    assert [row["error"] for row in rows] == [None]
+
+
+def test_events_and_stills_of_a_video_are_found_without_extras(without_extras, tmp_path):
+    filmed = video(tmp_path / "book.mp4", [DARK] * 15 + [BRIGHT] * 15 + [DARK] * 15)
+    found = without_extras(
+        "predict", filmed, "--model", "day-zero", "--events", "--stills", tmp_path / "stills", "--format", "json"
+    )
+    assert [one["frames"] for one in json.loads(found)] == [45]
