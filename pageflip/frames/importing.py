@@ -1,14 +1,13 @@
-"""Import frames from a zip or a folder into the raw folder: checked entry by entry, all of it or nothing.
+"""Import of frames from a zip file or a folder into the raw folder, all of them or none.
 
-The source holds `images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg` and at most a `books.csv`, either at its
-top or inside one wrapping folder. Everything else is refused by name, `__MACOSX` and `.DS_Store` included: what is
-imported is exactly what was sent. JPEG contents are not looked at; `prepare` decodes them.
+The source holds `images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg` and optionally a `books.csv`, at its top
+or inside one wrapping folder. Any other file, `__MACOSX` and `.DS_Store` included, is an error that names it, so that
+what is imported is exactly what was sent. JPEGs are not decoded here; `prepare` does that.
 """
 
 import contextlib
 import csv
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,13 +17,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from filelock import Timeout
+
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
+from pageflip.base.files import lock_file
 from pageflip.base.progress import track
 from pageflip.frames.names import BOOKS_FILE, LAYOUT, FrameFile, list_frames, parse_path, read_books
 
-# The MonReader archive `images.zip`, as a public audit of the data set states it.
+# the MonReader archive `images.zip`, by a public audit of the data set
 MONREADER_SHA256 = "033dd76fa617ba9bcf16d8ca4dcc294a838a6956eae0740f3013e4663805008f"
 MONREADER_BYTES = 939_921_132
 
@@ -37,13 +40,13 @@ ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError
 
 @dataclass(frozen=True)
 class Limits:
-    """What one import may hold; the defaults are far above the known archives and far below a full disk."""
+    """Limits of one import; the defaults are far above the known archives and far below the size of a disk."""
 
     entries: int = 500_000
     entry_bytes: int = 64 << 20
     total_bytes: int = 64 << 30
-    ratio: float = 100.0  # uncompressed / compressed; a JPEG hardly compresses
-    ratio_from_bytes: int = 1 << 20  # smaller entries may compress as they like (a blank frame does)
+    ratio: float = 100.0  # uncompressed / compressed size; JPEGs hardly compress
+    ratio_from_bytes: int = 1 << 20  # smaller entries have no limit: a blank frame compresses well
 
 
 DEFAULT_LIMITS = Limits()
@@ -51,7 +54,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import added: frames, the clips they belong to, bytes; `skipped` frames were there already."""
+    """Number of frames, clips and bytes that an import added; `skipped` frames were there already."""
 
     frames: int
     clips: int
@@ -61,7 +64,7 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One file of the source. `name` is its name there; `size` as the source states it, not to be trusted."""
+    """One file of the source. `size` is what the source claims, and not to be trusted."""
 
     name: str
     size: int
@@ -77,24 +80,27 @@ def import_frames(
     replace: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ImportResult:
-    """Bring the frames of `source`, a zip file or a folder, into the folder `raw`.
+    """Import the frames of `source`, a zip file or a folder, into the folder `raw`.
 
-    Everything is staged in a hidden folder beside `raw` and renamed into place, so that a failure leaves `raw` as it
-    was; what a killed import left behind is cleaned up, or put back, by the next one.
+    Files are staged in a hidden folder beside `raw` and renamed into place, so that a failure leaves `raw` unchanged.
+    The next import cleans up, or completes the undoing, after one that was killed.
 
     Args:
-        monreader: the source must be the MonReader archive, byte for byte.
-        merge: add to the frames that are in `raw`; identical ones are skipped, different ones refused.
-        replace: put the source's frames in the place of those in `raw`.
+        source: a zip file, or a folder.
+        raw: the folder to import into.
+        monreader: require the MonReader archive, byte for byte.
+        merge: add to the frames in `raw`; identical ones are skipped, different ones of the same key are refused.
+        replace: replace the frames in `raw`.
+        limits: limits on the number and size of entries.
 
     Raises:
         DataError: the source is refused; the message names the entry.
-        ConfigError: `raw` holds frames and neither merge nor replace is asked for, the arguments clash, or one of the
-            two places cannot be used.
+        ConfigError: `raw` holds frames and neither `merge` nor `replace` is given, both are given, or `source` or `raw`
+            cannot be used.
         UnavailableError: another import into `raw` is running, or the disk is too full.
     """
     if merge and replace:
-        raise ConfigError("merge and replace are both asked for", "choose one of the two.")
+        raise ConfigError("merge and replace are both given", "choose one of the two.")
     raw = Path(os.path.realpath(raw))
     source = Path(os.path.realpath(source))
     with _usable(source, READABLE):
@@ -108,7 +114,7 @@ def import_frames(
         if _holds_something(raw) and not (merge or replace):
             raise ConfigError(
                 f"{raw} is not empty, and nothing is overwritten silently",
-                "add --merge to put new frames beside the old ones, or --replace to put them in their place.",
+                "use --merge to add the new frames to the old ones, or --replace to replace the old ones.",
             )
         with _entries(source, limits) as entries:
             result = _stage(entries, staging, raw if merge and _holds_something(raw) else None, limits)
@@ -117,10 +123,10 @@ def import_frames(
 
 
 def check_monreader(source: Path) -> None:
-    """Compare a file with the known size and SHA-256 of the MonReader archive.
+    """Check that a file has the size and SHA-256 of the MonReader archive.
 
     Raises:
-        DataError: it is another file, or no file.
+        DataError: it has not, or is no file.
     """
     remedy = "download the archive again, or leave out --monreader to import other frames."
     if not source.is_file():
@@ -163,12 +169,12 @@ def _holds_something(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-# --- the source, entry by entry
+# --- reading the source
 
 
 @contextlib.contextmanager
 def _entries(source: Path, limits: Limits) -> Iterator[list[_Entry]]:
-    """The files of the source, each name checked; nothing has been unpacked yet."""
+    """Yield the files of the source, their names checked and nothing unpacked."""
     if source.is_dir():
         yield _folder_entries(source, limits)
         return
@@ -176,7 +182,7 @@ def _entries(source: Path, limits: Limits) -> Iterator[list[_Entry]]:
         archive = zipfile.ZipFile(source)
     except ZIP_FAULTS as error:
         raise DataError(
-            f"{source} is not a zip file, or is cut short: {error}", "download or copy it again, whole."
+            f"{source} is not a zip file, or is cut short: {error}", "download or copy it again."
         ) from error
     with archive:
         yield _zip_entries(archive, limits)
@@ -184,7 +190,7 @@ def _entries(source: Path, limits: Limits) -> Iterator[list[_Entry]]:
 
 def _zip_entries(archive: zipfile.ZipFile, limits: Limits) -> list[_Entry]:
     infos = archive.infolist()
-    _limit(len(infos) <= limits.entries, f"the archive has {len(infos)} entries, more than {limits.entries}")
+    _check_limit(len(infos) <= limits.entries, f"the archive has {len(infos)} entries, more than {limits.entries}")
     seen: dict[str, str] = {}
     entries = []
     for info in infos:
@@ -194,12 +200,12 @@ def _zip_entries(archive: zipfile.ZipFile, limits: Limits) -> list[_Entry]:
         if other is not name:
             raise DataError(f"the entry {name!r} stands twice in the archive (also as {other!r})", "keep one of them.")
         if not info.is_dir():
-            entries.append(_Entry(name, info.file_size, lambda info=info: _unzip_chunks(archive, info)))
+            entries.append(_Entry(name, info.file_size, partial(_unzip_chunks, archive, info)))
     return entries
 
 
 def _check_zip_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
-    name = info.orig_filename  # `filename` has been cleaned up by zipfile
+    name = info.orig_filename  # zipfile has cleaned up `filename`
     _check_name(name)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > name.endswith("/"):
@@ -207,13 +213,15 @@ def _check_zip_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
     if info.flag_bits & ENCRYPTED_FLAGS:
         raise DataError(f"the entry {name!r} is encrypted", "unpack it yourself and import the folder.")
     if info.compress_type not in PLAIN_METHODS:
-        raise DataError(f"the entry {name!r} has the compression method {info.compress_type}", "pack with deflate.")
+        raise DataError(
+            f"the entry {name!r} has the compression method {info.compress_type}", "compress it with deflate."
+        )
     if info.is_dir() and info.file_size:
         raise DataError(f"the entry {name!r} is a folder with contents", "pack the files with a common zip program.")
-    _limit(info.file_size <= limits.entry_bytes, f"the entry {name!r} would unpack to {info.file_size} bytes")
+    _check_limit(info.file_size <= limits.entry_bytes, f"the entry {name!r} would unpack to {info.file_size} bytes")
     ratio = info.file_size / max(info.compress_size, 1)
     suspicious = info.file_size >= limits.ratio_from_bytes and ratio > limits.ratio
-    _limit(not suspicious, f"the entry {name!r} is compressed {ratio:.0f} times, which no JPEG is")
+    _check_limit(not suspicious, f"the entry {name!r} is compressed {ratio:.0f} times, which no JPEG is")
 
 
 def _check_name(name: str) -> None:
@@ -225,8 +233,8 @@ def _check_name(name: str) -> None:
         )
 
 
-def _limit(fine: bool, message: str) -> None:
-    if not fine:
+def _check_limit(within: bool, message: str) -> None:
+    if not within:
         raise DataError(message + ": it looks like a zip bomb", "import a smaller archive, or unpack it yourself.")
 
 
@@ -254,9 +262,9 @@ def _folder_entries(folder: Path, limits: Limits) -> list[_Entry]:
                 pending.append(path)
                 continue
             size = item.stat().st_size
-            _limit(size <= limits.entry_bytes, f"the file {name!r} has {size} bytes")
-            entries.append(_Entry(name, size, lambda path=path: _read_chunks(path)))
-            _limit(len(entries) <= limits.entries, f"{folder} has more than {limits.entries} files")
+            _check_limit(size <= limits.entry_bytes, f"the file {name!r} has {size} bytes")
+            entries.append(_Entry(name, size, partial(_read_chunks, path)))
+            _check_limit(len(entries) <= limits.entries, f"{folder} has more than {limits.entries} files")
     return entries
 
 
@@ -266,8 +274,8 @@ def _read_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _sort_out(entries: list[_Entry]) -> tuple[list[tuple[FrameFile, _Entry]], _Entry | None]:
-    """Tell frames from `books.csv`, below the wrapping folder if there is one; refuse everything else by name."""
+def _classify(entries: list[_Entry]) -> tuple[list[tuple[FrameFile, _Entry]], _Entry | None]:
+    """Return the frames, sorted and each with its entry, and the entry of books.csv; refuse any other file."""
     top = _wrapping_folder(entries)
     frames: dict[tuple[str, str, int], tuple[FrameFile, _Entry]] = {}
     books = None
@@ -292,7 +300,7 @@ def _sort_out(entries: list[_Entry]) -> tuple[list[tuple[FrameFile, _Entry]], _E
 
 
 def _wrapping_folder(entries: list[_Entry]) -> str:
-    """The single folder that wraps the layout, with its slash; empty when the layout starts at the top."""
+    """Return the folder that wraps the layout, with a trailing slash; empty when the layout starts at the top."""
     tops = set()
     for entry in entries:
         if parse_path(entry.name):
@@ -309,15 +317,17 @@ def _wrapping_folder(entries: list[_Entry]) -> str:
 
 
 def _stage(entries: list[_Entry], staging: Path, old: Path | None, limits: Limits) -> ImportResult:
-    """Write the source's files below `staging`, together with those of `old` when it is given."""
-    frames, books = _sort_out(entries)
+    """Write the source's files to `staging`, and link those of `old` there when it is given."""
+    frames, books = _classify(entries)
     if not frames:
         raise DataError("the source holds no frames", f"put frames there in the layout {LAYOUT}.")
     declared = sum(entry.size for entry in entries)
-    _limit(declared <= limits.total_bytes, f"the source would unpack to {declared} bytes, over {limits.total_bytes}")
+    _check_limit(
+        declared <= limits.total_bytes, f"the source would unpack to {declared} bytes, over {limits.total_bytes}"
+    )
     free = shutil.disk_usage(staging).free
     if declared > free:
-        raise UnavailableError(f"{declared} bytes are to be written and {free} are free at {staging}", "make room.")
+        raise UnavailableError(f"the import needs {declared} bytes, and {staging} has {free} free", "free disk space.")
     present = _link_old(old, staging) if old else {}
     left, added, skipped = limits.total_bytes, [], 0
     for frame, entry in track(frames, total=len(frames), description="importing frames"):
@@ -329,26 +339,26 @@ def _stage(entries: list[_Entry], staging: Path, old: Path | None, limits: Limit
         added.append(frame)
     if books:
         _stage_books(books, staging, limits)
-    list_frames(staging)  # holds the whole of it against the rules that every later stage relies on
+    list_frames(staging)  # checks the result against the rules that every later stage relies on
     return ImportResult(len(added), len({frame.clip for frame in added}), limits.total_bytes - left, skipped)
 
 
 def _write(entry: _Entry, path: Path, limit: int) -> int:
-    """Write one entry and return its bytes; what arrives is counted, whatever the header says."""
+    """Write one entry and return its size, counted while reading: the header may lie."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with path.open("xb") as file:
         for chunk in entry.chunks():
             written += len(chunk)
-            _limit(written <= limit, f"the entry {entry.name!r} goes on after {limit} bytes")
+            _check_limit(written <= limit, f"the entry {entry.name!r} goes on after {limit} bytes")
             file.write(chunk)
     if written != entry.size:
-        raise DataError(f"{entry.name!r} has {written} bytes and states {entry.size}", "pack or copy it again.")
+        raise DataError(f"{entry.name!r} has {written} bytes and claims {entry.size}", "pack or copy it again.")
     return written
 
 
 def _link_old(old: Path, staging: Path) -> dict[tuple[str, str, int], Path]:
-    """Put the present files into the staging folder, as hard links where the disk can; key -> file."""
+    """Hard-link the files of `old` into the staging folder, or copy them; return the file of each frame key."""
     present = {}
     for frame in list_frames(old):
         _link_or_copy(old / frame.path, staging / frame.path)
@@ -361,7 +371,7 @@ def _link_old(old: Path, staging: Path) -> dict[tuple[str, str, int], Path]:
 def _link_or_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(source.resolve(), target)
+        target.hardlink_to(source.resolve())
     except OSError:  # another disk, or one without hard links
         shutil.copy2(source, target)
 
@@ -380,7 +390,7 @@ def _require_same(entry: _Entry, present: Path) -> None:
 
 
 def _stage_books(entry: _Entry, staging: Path, limits: Limits) -> None:
-    """Write books.csv; where one is there already, the union of both, which must not contradict each other."""
+    """Write books.csv, merged with the one that is there already; a clip with two books is an error."""
     target = staging / BOOKS_FILE
     before = read_books(staging) if target.exists() else {}
     incoming = staging / ".incoming"
@@ -402,13 +412,13 @@ def _stage_books(entry: _Entry, staging: Path, limits: Limits) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["label", "video_id", "book"])
             writer.writerows([*clip, book] for clip, book in sorted({**before, **new}.items()))
-    os.replace(incoming / BOOKS_FILE, target)
+    (incoming / BOOKS_FILE).replace(target)
     incoming.rmdir()
 
 
 @contextlib.contextmanager
 def _staging(raw: Path) -> Iterator[Path]:
-    """An empty folder beside `raw` for this import alone; gone at the end, whatever happens."""
+    """Yield an empty folder beside `raw` that is deleted at the end, while no other import into `raw` can run."""
     place = raw.parent / f".{raw.name}.import"
     with _only_import(raw):
         _recover(place, raw)
@@ -417,43 +427,37 @@ def _staging(raw: Path) -> Iterator[Path]:
             with _usable(raw, WRITABLE):
                 staging.mkdir(parents=True)
             yield staging
-        except PermissionError as error:  # for this one a retry is no use
+        except PermissionError as error:  # a retry would not help
             raise ConfigError(f"the import into {raw} stopped: {error}", f"{READABLE[:-1]}; {WRITABLE}") from error
         except OSError as error:
             raise UnavailableError(
-                f"the import into {raw} stopped: {error}", "see to the disk, then try again."
+                f"the import into {raw} stopped: {error}", "check the disk, then try again."
             ) from error
         finally:
             _recover(place, raw)
 
 
 def _recover(place: Path, raw: Path) -> None:
-    """Put back what an import had moved aside when it ended between the two renames, and remove its leftovers."""
+    """Move `raw` back if an import was killed between the two renames of `_swap`, and delete what it left."""
     old = place / "old"
     if old.is_dir() and not raw.exists():
-        os.rename(old, raw)
+        old.rename(raw)
     shutil.rmtree(place, ignore_errors=True)
 
 
 def _swap(staging: Path, raw: Path) -> None:
     if raw.exists():
-        os.rename(raw, staging.parent / "old")
-    os.rename(staging, raw)
+        raw.rename(staging.parent / "old")
+    staging.rename(raw)
 
 
 @contextlib.contextmanager
 def _only_import(raw: Path) -> Iterator[None]:
-    """Hold the lock of the folder around `raw`; the system releases it when the process ends, however it ends."""
-    with _usable(raw, WRITABLE):
-        descriptor = os.open(raw.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UnavailableError(f"another import into {raw.parent} is running", "wait for its end.") from error
-    except OSError:
-        pass  # a network disk without locks: imports there are the user's to keep apart
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock_file(raw.parent / f".{raw.name}.import.lock"))
+        except Timeout as error:
+            raise UnavailableError(f"another import into {raw} is running", "wait until it ends.") from error
+        except OSError as error:
+            raise ConfigError(f"{raw} cannot be used: {error}", WRITABLE) from error
         yield
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,8 @@
-"""Frames, their names and their keys.
+"""File names, keys and layout of raw frames.
 
-A frame's key is (label, video, frame): in the archives this system reads, the same file name stands under both labels
-for different pictures. A clip is (label, video). The layout is
-`images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg`, with an optional `books.csv` (label,video_id,book).
+The layout is `images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg`, with an optional `books.csv`
+(label,video_id,book). The key of a frame is (label, video, frame): the archives use the same file name under both
+labels for different images. A clip is (label, video).
 """
 
 import csv
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pageflip.base.errors import DataError
 
-LABELS = ("notflip", "flip")  # the index is the class number; `flip` is the positive class
+LABELS = ("notflip", "flip")  # in order of the class number; `flip` is the positive class
 SUPPLIED_PARTS = ("training", "testing")
 BOOKS_FILE = "books.csv"
-SCENES_FOLDER = "scenes"  # what synthetic clips were drawn from
+SCENES_FOLDER = "scenes"  # scene descriptions of synthetic clips
 FRAME_NAME = re.compile(r"(?P<video>[0-9]{4})_(?P<frame>[0-9]{9})\.jpg")
 FRAME_PATH = re.compile(r"images/(?P<supplied>training|testing)/(?P<label>flip|notflip)/" + FRAME_NAME.pattern)
 LAYOUT = "images/{training,testing}/{flip,notflip}/VVVV_FFFFFFFFF.jpg"
@@ -35,7 +35,7 @@ class FrameFile:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What identifies the frame: (label, video, frame)."""
+        """The frame's key, (label, video, frame)."""
         return self.label, self.video, self.frame
 
     @property
@@ -45,12 +45,12 @@ class FrameFile:
 
 
 def frame_path(supplied: str, label: str, video: str, frame: int) -> str:
-    """The relative path of a frame in the archive's layout."""
+    """Return the relative path of a frame in the layout."""
     return f"images/{supplied}/{label}/{video}_{frame:09d}.jpg"
 
 
 def parse_path(path: str) -> FrameFile | None:
-    """Read a relative path in the archive's layout; None when it is not one."""
+    """Parse a relative path; return None when it is not in the layout."""
     match = FRAME_PATH.fullmatch(path)
     if match is None:
         return None
@@ -61,7 +61,7 @@ def list_frames(raw: Path) -> list[FrameFile]:
     """List the frames below `raw`, sorted by key.
 
     Raises:
-        DataError: the folder is missing or empty, holds a foreign file, or holds a frame key twice.
+        DataError: the folder is missing or empty, holds a file that is not in the layout, or a frame key twice.
     """
     if not raw.is_dir():
         raise DataError(
@@ -84,10 +84,7 @@ def list_frames(raw: Path) -> list[FrameFile]:
         )
     if not found:
         raise DataError(f"{raw} holds no frames", f"put frames there in the layout {LAYOUT}.")
-    return _unique(sorted(found))
-
-
-def _unique(frames: list[FrameFile]) -> list[FrameFile]:
+    frames = sorted(found)
     for one, two in pairwise(frames):
         if one.key == two.key:
             raise DataError(
@@ -98,7 +95,7 @@ def _unique(frames: list[FrameFile]) -> list[FrameFile]:
 
 
 def read_books(raw: Path) -> dict[tuple[str, str], str]:
-    """Read `books.csv` below `raw`: (label, video) -> book; empty when there is no such file.
+    """Return the book of each clip by (label, video), from `books.csv` below `raw`; empty when there is no such file.
 
     Raises:
         DataError: see `read_books_file`.
@@ -108,13 +105,15 @@ def read_books(raw: Path) -> dict[tuple[str, str], str]:
 
 
 def read_books_file(path: Path) -> dict[tuple[str, str], str]:
-    """Read a CSV of label,video_id,book: (label, video) -> book; leading zeros of video_id may be missing.
+    """Return the book of each clip by (label, video), from a CSV with the columns label, video_id and book.
+
+    Leading zeros of video_id may be missing.
 
     Raises:
-        DataError: a column is missing, a label or a video number is none, a clip is given two books, or it is not text.
+        DataError: a column is missing, a label or number is invalid, a clip has two books, or the file is not UTF-8.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte order mark first
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets start with a byte order mark
             reader = csv.DictReader(file)
             if not {"label", "video_id", "book"} <= set(reader.fieldnames or ()):
                 raise DataError(f"{path} has the columns {reader.fieldnames}", "it needs label, video_id and book.")
@@ -127,7 +126,7 @@ def _books(path: Path, rows: Iterable[dict[str, str]]) -> dict[tuple[str, str], 
     books: dict[tuple[str, str], str] = {}
     for number, row in enumerate(rows, start=2):
         video = (row["video_id"] or "").strip()
-        clip = (row["label"], video.zfill(4))  # spreadsheets take 0001 for a number
+        clip = (row["label"], video.zfill(4))  # spreadsheets write 0001 as 1
         if row["label"] not in LABELS:
             raise DataError(f"{path}:{number} has the label {row['label']!r}", f"use one of {', '.join(LABELS)}.")
         if not re.fullmatch("[0-9]{1,4}", video):

@@ -1,8 +1,8 @@
-"""From a picture file to the pixels a model sees: the one decode function that training, scoring and serving share.
+"""Decoding of image files to the model's input pixels, the same for training, scoring and serving.
 
-JPEGs are decoded at the smallest DCT scale (1/2, 1/4, 1/8) that still covers the wanted size (Pillow's `draft`), which
-skips most of the inverse transform: entropy decoding, which nobody can skip, is what remains. This module imports only
-NumPy and Pillow, because it travels inside the served model.
+JPEGs are decoded at the smallest DCT scale (1/2, 1/4, 1/8) that still covers the target size (Pillow's `draft`), which
+skips most of the inverse transform and leaves entropy decoding. This module imports only NumPy and Pillow, since a copy
+of it is part of every served model.
 """
 
 import errno
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pageflip.base.errors import DataError, UnavailableError
 
-# These come of the disk, the network or the machine's load, and say nothing about the picture.
+# caused by the disk, the network or the load of the machine, not by the image
 PASSING_FAULTS = {
     getattr(errno, name) for name in ("EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "ETIMEDOUT")
 }
@@ -26,13 +26,13 @@ HASH_INPUT_SIDE = 32
 
 @dataclass(frozen=True)
 class DecodedFrame:
-    """A decoded picture.
+    """A decoded image and measurements of it.
 
     Attributes:
-        pixels: uint8 [height, width, 3], RGB, at the model's size.
-        width, height: size of the picture itself in pixels, upright.
+        pixels: uint8 [height, width, 3], RGB, at the model's input size.
+        width, height: size of the file's image in pixels, upright.
         phash: 64-bit perceptual hash.
-        brightness_mean, brightness_std: of the grey levels, 0..255.
+        brightness_mean, brightness_std: mean and standard deviation of the grey levels, 0..255.
         sharpness: variance of the Laplacian of the grey levels at the reduced decoding size.
     """
 
@@ -48,22 +48,21 @@ class DecodedFrame:
 def decode_image(source: bytes | Path, width: int, height: int) -> np.ndarray:
     """Decode a JPEG or PNG into uint8 [height, width, 3] RGB.
 
-    The picture is turned upright by its EXIF orientation and scaled to fit, its aspect ratio kept; what remains of
-    the frame is black.
+    The image is rotated by its EXIF orientation and scaled to fit with its aspect ratio kept; the border is black.
 
     Raises:
-        DataError: the picture is corrupt, truncated, or not a picture.
-        UnavailableError: the disk or the machine failed for now.
+        DataError: the file is corrupt, truncated, or no JPEG or PNG.
+        UnavailableError: the disk or the machine failed temporarily.
     """
     return _fit(_open(source, width, height)[0], width, height)
 
 
 def decode_frame(source: bytes | Path, width: int, height: int) -> DecodedFrame:
-    """Decode a picture as `decode_image` does and measure it.
+    """Decode an image as `decode_image` does, and measure it.
 
     Raises:
-        DataError: the picture is corrupt, truncated, or not a picture.
-        UnavailableError: the disk or the machine failed for now.
+        DataError: the file is corrupt, truncated, or no JPEG or PNG.
+        UnavailableError: the disk or the machine failed temporarily.
     """
     image, size = _open(source, width, height)
     grey_image = image.convert("L")
@@ -85,10 +84,10 @@ def resize_frame(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def perceptual_hash(grey: Image.Image) -> int:
-    """The 64-bit DCT hash of a grey picture: near-duplicates differ in a few bits.
+    """Return the 64-bit DCT hash of a grey image; those of near-duplicates differ in few bits.
 
-    The lowest 8x8 frequencies of the 32x32 picture, each compared with their median (Zauner, "Implementation and
-    benchmarking of perceptual image hash functions", 2010).
+    The lowest 8x8 frequencies of the image at 32x32, each compared with their median (Zauner, "Implementation and
+    Benchmarking of Perceptual Image Hash Functions", 2010).
     """
     small = np.asarray(grey.resize((HASH_INPUT_SIDE, HASH_INPUT_SIDE), Image.Resampling.BILINEAR), dtype=np.float64)
     low = _DCT @ small @ _DCT.T
@@ -105,9 +104,9 @@ _DCT = _dct_rows(HASH_SIDE, HASH_INPUT_SIDE)
 
 
 def _open(source: bytes | Path, width: int, height: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode at the smallest sufficient scale; return the upright RGB image and the picture's own upright size."""
+    """Decode at the smallest sufficient scale; return the upright RGB image and the upright size of the original."""
     name = "the picture" if isinstance(source, bytes) else str(source)
-    remedy = "replace the file by a whole JPEG or PNG, or remove it."
+    remedy = "replace the file by a complete JPEG or PNG, or remove it."
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG")) as picture:
             size = picture.size
@@ -120,7 +119,7 @@ def _open(source: bytes | Path, width: int, height: int) -> tuple[Image.Image, t
         raise DataError(f"there is no file {name}", "check the path.") from None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         if getattr(error, "errno", None) in PASSING_FAULTS:
-            raise UnavailableError(f"{name} cannot be read: {error}", "see to the disk, then run it again.") from error
+            raise UnavailableError(f"{name} cannot be read: {error}", "check the disk, then run it again.") from error
         raise DataError(f"{name} cannot be decoded: {error}", remedy) from None
     return image, (size[::-1] if turned else size)
 

@@ -1,8 +1,4 @@
-"""The exported model at work, by ONNX Runtime: pictures and videos in, probabilities of `flip` out.
-
-The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scaling to 0..1, the calibrating temperature
-and the sigmoid are inside. Its metadata carries width, height, threshold and review band: the one file is enough.
-"""
+"""Decoding of video files frame by frame."""
 
 import errno
 from collections.abc import Container, Iterator
@@ -17,32 +13,34 @@ from pageflip.frames.pixels import PASSING_FAULTS, resize_frame
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-TRIAL_BYTES = 256 << 20  # a machine that has so much to give is not out of memory
+TRIAL_BYTES = 256 << 20  # a machine that can allocate this much is not out of memory
 
 
 def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Decode a video frame by frame: (index from 0, time in seconds, uint8 [height, width, 3] RGB, upright).
+    """Decode a video; yield (index from 0, time in seconds, uint8 [height, width, 3] RGB, upright) for each frame.
 
     Raises:
-        DataError: the file is not a video, has no frames, or breaks off.
-        UnavailableError: the disk or the machine failed for now.
+        DataError: the file is not a video, has no frames, or is cut short.
+        UnavailableError: the disk or the machine failed temporarily.
     """
     for index, time_s, rgb in iter_full_frames(path):
         yield index, time_s, resize_frame(rgb, width, height)
 
 
 def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
-    """As `iter_video`, at the video's own size.
+    """Decode a video as `iter_video` does, at its own size.
 
     Args:
-        wanted: the indices of the frames to give; the others are decoded, and nothing more. None gives all.
+        path: the video file.
+        wanted: indices of the frames to yield; None yields all. The others are decoded, but not converted to RGB.
 
     Raises:
-        DataError, UnavailableError: as `iter_video`.
+        DataError: the file is not a video, has no frames, or is cut short.
+        UnavailableError: the disk or the machine failed temporarily.
     """
     import av
 
-    remedy = "use a whole video file (MP4, MOV, MKV or WebM)."
+    remedy = "use a complete video file (MP4, MOV, MKV or WebM)."
     count, first_s, last_s = 0, 0.0, 0.0
     try:
         with av.open(str(path), metadata_errors="replace") as container:  # a title need not be UTF-8
@@ -59,7 +57,7 @@ def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterat
             cut_short = count and _ends_early(container, count, last_s - first_s)
     except (av.error.FFmpegError, OSError) as error:
         if _is_passing(error, path):
-            raise UnavailableError(f"{path} cannot be read: {error}", "see to the disk, then run it again.") from error
+            raise UnavailableError(f"{path} cannot be read: {error}", "check the disk, then run it again.") from error
         raise DataError(f"{path} cannot be decoded after frame {count}: {error}", remedy) from None
     if not count:
         raise DataError(f"{path} holds no frames", remedy)
@@ -68,11 +66,11 @@ def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterat
 
 
 def _is_passing(error: Exception, path: Path) -> bool:
-    """Whether a fault is that of the disk or the machine, and none of the video."""
+    """Return whether an error is caused by the disk or the machine, not by the video."""
     code = getattr(error, "errno", None)
     if code not in (errno.EIO, errno.ENOMEM):
         return code in PASSING_FAULTS
-    # FFmpeg says these of broken files, too, which break off or state absurd sizes: a trial tells which it is
+    # FFmpeg reports these for broken files, too, which end early or claim absurd sizes: try it out
     try:
         if code == errno.ENOMEM:
             np.empty(TRIAL_BYTES, np.uint8)
@@ -86,13 +84,13 @@ def _is_passing(error: Exception, path: Path) -> bool:
 
 
 def _ends_early(container: "InputContainer", count: int, length_s: float) -> bool:
-    """Whether a video ends well before its header says: a decoder takes the end of a cut file for the end of it."""
+    """Return whether a video ends well before its header claims; the decoder itself does not notice a cut file."""
     import av
 
     stream = container.streams.video[0]
-    # the stream's duration ignores edit lists, the container's counts sound that goes on: the shorter one holds
+    # the stream's duration ignores edit lists, that of the container includes longer sound: take the shorter one
     stated = [container.duration / av.time_base] if container.duration else []
-    if stream.duration:
+    if stream.duration and stream.time_base:
         stated.append(float(stream.duration * stream.time_base))
     cut_short = bool(stated) and length_s < 0.95 * min(stated) - 0.5
-    return cut_short or count < 0.6 * stream.frames  # AVI reckons its duration from the file's size
+    return cut_short or count < 0.6 * stream.frames  # AVI's duration is computed from the size of the file

@@ -248,7 +248,7 @@ def test_frames_are_never_overwritten_silently(make: Callable, tmp_path: Path, r
     _folder(raw, {ONE: b"mine"})
     with pytest.raises(ConfigError, match=r"not empty(.|\n)*--merge(.|\n)*--replace"):
         import_frames(make(tmp_path / "source", SAMPLE), raw)
-    with pytest.raises(ConfigError, match="both asked for"):
+    with pytest.raises(ConfigError, match="both given"):
         import_frames(tmp_path / "source", raw, merge=True, replace=True)
     assert _contents(raw) == {ONE: b"mine"}
 
