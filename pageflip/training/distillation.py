@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pageflip.networks.layers import for_evaluation, last_features
+from pageflip.networks.layers import scale_pixels, last_features
 from pageflip.params.day_zero import Imitation
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 
 BATCH = 64
 MIN_DEVIATION = 0.05  # of a channel, so that one that is hardly used is not blown up
@@ -49,7 +49,7 @@ def listen(teacher: nn.Module, frames: np.ndarray, rows: np.ndarray, device: str
         with torch.inference_mode():
             for start in range(0, len(rows), BATCH):
                 pixels = np.ascontiguousarray(frames[rows[start : start + BATCH]])
-                batch = for_evaluation(torch.from_numpy(pixels).to(device))
+                batch = scale_pixels(torch.from_numpy(pixels).to(device))
                 seen = [teacher(view).float().cpu().numpy() for view in (batch, batch.flip(3))]
                 logits.append(np.stack(seen))
                 maps.append(np.stack([view.half().cpu().numpy() for view in kept]))
@@ -81,7 +81,7 @@ def imitate(
     kept: list[Tensor] = []
     handle = last_features(student).register_forward_hook(lambda module, inputs, output: kept.append(output))
     with torch.no_grad():
-        student(for_evaluation(torch.from_numpy(np.ascontiguousarray(frames[lessons.rows[:2]])).to(device)))
+        student(scale_pixels(torch.from_numpy(np.ascontiguousarray(frames[lessons.rows[:2]])).to(device)))
     translation = nn.Conv2d(kept.pop().shape[1], lessons.maps.shape[2], 1).to(device)
     optimizer, schedule = _optimiser(nn.ModuleList([student, translation]), plan, len(lessons.rows))
     generator, draw = torch.Generator(device).manual_seed(seed), np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def imitate(
                 view = int(draw.integers(2))
                 pixels = torch.from_numpy(np.ascontiguousarray(frames[lessons.rows[batch]])).to(device)
                 pixels = pixels.flip(2) if view else pixels
-                logits = student(for_training(pixels, plan.augment, generator))
+                logits = student(augment_frames(pixels, plan.augment, generator))
                 wanted = (torch.from_numpy(lessons.maps[view, batch]).to(device).float() - mean) / deviation
                 told = torch.sigmoid(torch.from_numpy(lessons.logits[view, batch]).to(device))
                 there = translation(_sized(kept.pop(), wanted))

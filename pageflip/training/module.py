@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from pageflip.base.errors import ConfigError
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import scale_pixels
 from pageflip.params.training import Augment, Fit
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 
 WARM_UP_SHARE = 0.1
 HEAD = ("head.", "last.")  # what no pretrained weights hold: always trained at the full rate
@@ -75,7 +75,7 @@ class FlipModule(lightning.LightningModule):
         self.generator.manual_seed(seed)
         if self.fit_params.label_smoothing:
             targets = torch.lerp(targets, torch.full_like(targets, 0.5), self.fit_params.label_smoothing)
-        loss = self.loss(self.network(for_training(frames, self.augment, self.generator)), targets)
+        loss = self.loss(self.network(augment_frames(frames, self.augment, self.generator)), targets)
         self._losses.append(loss.detach())
         self._seen += len(targets)
         return loss
@@ -104,7 +104,7 @@ class FlipModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         frames, targets = batch
-        self._validation.append((self.judged(for_evaluation(frames)).float(), targets))
+        self._validation.append((self.judged(scale_pixels(frames)).float(), targets))
 
     def on_validation_epoch_end(self) -> None:
         logits, targets = (torch.cat(parts) for parts in zip(*self._validation, strict=True))

@@ -6,7 +6,7 @@ import torch
 
 from pageflip.evaluation.activation_maps import activation_maps
 from pageflip.networks.build import build_network
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import scale_pixels
 from pageflip.reports.evidence import AGAINST, FOR, overlay
 
 LITE = {"stages": 2, "frozen": 1, "dropout": 0.2}
@@ -27,7 +27,7 @@ def test_a_map_adds_up_to_the_logit_less_the_bias(name, settings, frames):
     torch.manual_seed(0)
     network = build_network(name, settings).eval()
     with torch.no_grad():
-        logits = network(for_evaluation(torch.from_numpy(frames))).numpy()
+        logits = network(scale_pixels(torch.from_numpy(frames))).numpy()
     maps = activation_maps(network, frames)
     assert maps.ndim == 3
     assert maps.sum(axis=(1, 2)) == pytest.approx(logits - network.head[1].bias.item(), abs=1e-4)

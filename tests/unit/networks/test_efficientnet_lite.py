@@ -6,13 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.networks.efficientnet_lite import (
-    EfficientNetLite0,
-    _same_padding,
-    load_imagenet,
-    load_weights,
-    published_names,
-)
+from pageflip.networks.efficientnet_lite import EfficientNetLite0, _same_padding, published_names
 
 
 def make(stages=2, frozen=0, last=0, seed=0):
@@ -69,7 +63,7 @@ def test_published_weights_fill_stem_and_stages_and_leave_the_head(tmp_path, suf
     path = tmp_path / f"weights{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(publish(source), path)
     head = network.head[1].weight.clone()
-    load_imagenet(network, path)
+    network.load_weights(path)
     assert torch.equal(network.stages[1][0].expand.convolution.weight, source.stages[1][0].expand.convolution.weight)
     assert torch.equal(network.head[1].weight, head)
 
@@ -77,7 +71,7 @@ def test_published_weights_fill_stem_and_stages_and_leave_the_head(tmp_path, suf
 def test_its_own_names_are_read_too(tmp_path):
     source, network = make(seed=1), make(seed=2)
     save_file(source.state_dict(), tmp_path / "weights.safetensors")
-    load_imagenet(network, tmp_path / "weights.safetensors")
+    network.load_weights(tmp_path / "weights.safetensors")
     assert torch.equal(network.stem.convolution.weight, source.stem.convolution.weight)
 
 
@@ -87,7 +81,7 @@ def test_all_of_its_own_weights_are_read_where_they_fit(tmp_path):
     same, other = make(stages=2, last=8, seed=2), make(stages=2, last=4, seed=3)
     fresh = other.head[1].weight.clone()
     for network in (same, other):
-        load_weights(network, tmp_path / "weights.safetensors")
+        network.load_weights(tmp_path / "weights.safetensors")
     assert all(torch.equal(tensor, same.state_dict()[name]) for name, tensor in source.state_dict().items())
     assert torch.equal(other.stem.convolution.weight, source.stem.convolution.weight)
     assert torch.equal(other.head[1].weight, fresh)
@@ -96,25 +90,25 @@ def test_all_of_its_own_weights_are_read_where_they_fit(tmp_path):
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     torch.save(publish(make(stages=1)), tmp_path / "short.pth")
     with pytest.raises(DataError, match=r"does not fit .* _blocks\.1\._expand_conv\.weight"):
-        load_imagenet(make(stages=2), tmp_path / "short.pth")
+        make(stages=2).load_weights(tmp_path / "short.pth")
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 def test_a_broken_file_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"broken")
     with pytest.raises(DataError, match="cannot be read as a file of weights"):
-        load_imagenet(make(), tmp_path / name)
+        make().load_weights(tmp_path / name)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "w.pth")
     with pytest.raises(DataError, match="holds a list"):
-        load_imagenet(make(), tmp_path / "w.pth")
+        make().load_weights(tmp_path / "w.pth")
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="there is no weight file"):
-        load_imagenet(make(), tmp_path / "w.pth")
+        make().load_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(("stages", "frozen"), [(0, 0), (8, 0), (3, 4), (3, -1)])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
+from pageflip.networks import predict
 from pageflip.networks.build import REGISTRY, build_network
 from pageflip.networks.predict import predict_rows
 from pageflip.networks.saved import load_network, read_config, save_network
@@ -89,12 +90,13 @@ def test_a_model_folder_is_readable_by_others_and_holds_no_pickle(tmp_path):
     json.loads((tmp_path / "config.json").read_text())
 
 
-def test_probabilities_are_those_of_the_chosen_rows_whatever_the_batch():
+def test_probabilities_are_those_of_the_chosen_rows_whatever_the_batch(monkeypatch):
     network, frames = make(), noise(9)
     whole = predict_rows(network, frames, np.arange(9))
     assert (whole.shape, whole.dtype) == ((9,), np.float32)
     assert ((whole > 0) & (whole < 1)).all()
-    assert predict_rows(network, frames, np.array([7, 2, 2]), batch_size=2) == pytest.approx(whole[[7, 2, 2]], abs=1e-6)
+    monkeypatch.setattr(predict, "BATCH", 2)
+    assert predict_rows(network, frames, np.array([7, 2, 2])) == pytest.approx(whole[[7, 2, 2]], abs=1e-6)
     assert predict_rows(network, frames, np.arange(0)).shape == (0,)
 
 

@@ -48,8 +48,8 @@ def test_weights_of_another_network_are_refused_and_the_first_missing_is_named(t
         load_initial(make("mobilenet_v2"), str(tmp_path / "resnet.safetensors"))
 
 
-def test_day_zero_weights_fit_no_network_of_torchvision():
-    with pytest.raises(ConfigError, match="the day-zero weights are of another network than resnet18"):
+def test_there_are_no_day_zero_weights_for_torchvisions_networks():
+    with pytest.raises(ConfigError, match="there are no day-zero weights for resnet18"):
         load_initial(make("resnet18"), "day-zero")
 
 

@@ -17,7 +17,7 @@ from pageflip.evaluation.calibration import calibrated
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
 from pageflip.inference import cards, day_zero
-from pageflip.networks import build, cnn, predict
+from pageflip.networks import build, predict
 from pageflip.params.all import Params, load_params
 from pageflip.params.sections import Shares
 from pageflip.pretraining import compact_network, drawn
@@ -277,7 +277,7 @@ def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
     _, out, card = compact
     pack, _ = open_pack(packed[1])
     network = build.build_network("cnn", card["params"]["network"])
-    cnn.load_cnn_weights(network, cards.compact_weights(out))
+    network.load_weights(cards.compact_weights(out))
     predictor = compact_network.load(out)
     frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
     expected = calibrated(predict.predict_logits(network, frames, np.arange(3)), 1.0)

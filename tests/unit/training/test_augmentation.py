@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pageflip.networks.layers import for_evaluation
+from pageflip.networks.layers import scale_pixels
 from pageflip.params.training import Augment
-from pageflip.training.augmentation import for_training
+from pageflip.training.augmentation import augment_frames
 
 OFF = dict.fromkeys(("brightness", "contrast", "colour", "gamma", "noise", "shift", "zoom", "rotate"), 0.0)
 ALL = OFF | {"brightness": 0.2, "contrast": 0.2, "colour": 0.1, "gamma": 0.2, "noise": 0.05}
@@ -37,7 +37,7 @@ STRONG |= {"occlusion": 0.3}
 
 def augment(frames, seed=0, **strengths):
     settings = Augment(**OFF | {"mirror": False} | strengths)
-    return for_training(frames, settings, torch.Generator().manual_seed(seed))
+    return augment_frames(frames, settings, torch.Generator().manual_seed(seed))
 
 
 def smooth(count=4, height=48, width=28):
@@ -49,7 +49,7 @@ def smooth(count=4, height=48, width=28):
 def test_evaluation_only_scales_and_reorders():
     frames = smooth()
     before = frames.clone()
-    batch = for_evaluation(frames)
+    batch = scale_pixels(frames)
     assert (batch.shape, batch.dtype) == ((4, 3, 48, 28), torch.float32)
     assert batch.is_contiguous()
     torch.testing.assert_close(batch[1, 2], frames[1, :, :, 2] / 255)
@@ -57,7 +57,7 @@ def test_evaluation_only_scales_and_reorders():
 
 
 def test_training_with_everything_off_is_evaluation():
-    torch.testing.assert_close(augment(smooth()), for_evaluation(smooth()), atol=1e-3, rtol=0)
+    torch.testing.assert_close(augment(smooth()), scale_pixels(smooth()), atol=1e-3, rtol=0)
 
 
 def test_training_keeps_shape_and_range_and_leaves_the_frames_alone():
@@ -81,7 +81,7 @@ def test_each_strength_changes_each_frame_in_its_own_way(name):
     strength = {"rotate": 10.0}.get(name, 0.3)
     frames = smooth(1).expand(4, -1, -1, -1)
     batch = augment(frames, **{name: strength})
-    assert (batch - for_evaluation(frames)).abs().mean() > 1e-3
+    assert (batch - scale_pixels(frames)).abs().mean() > 1e-3
     for one, two in pairwise(batch):
         assert (one - two).abs().max() > 1e-3
 
@@ -140,7 +140,7 @@ def test_a_tilted_frame_keeps_straight_lines_straight():
 
 def test_mirroring_turns_about_half_of_the_frames():
     frames = smooth(1).expand(64, -1, -1, -1)
-    batch, straight = augment(frames, mirror=True), for_evaluation(frames)
+    batch, straight = augment(frames, mirror=True), scale_pixels(frames)
     turned = (batch - straight.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-3
     same = (batch - straight).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert (turned ^ same).all()
@@ -162,7 +162,7 @@ def test_a_rotation_keeps_shapes_on_frames_that_are_not_square():
     rows, columns = np.mgrid[:96, :54]
     disk = (((rows - 47.5) ** 2 + (columns - 26.5) ** 2) < 18**2) * np.uint8(255)
     frames = torch.from_numpy(np.repeat(disk[None, :, :, None], 3, axis=3)).expand(8, -1, -1, -1)
-    difference = (augment(frames, rotate=45.0) - for_evaluation(frames)).abs().mean(dim=(1, 2, 3))
+    difference = (augment(frames, rotate=45.0) - scale_pixels(frames)).abs().mean(dim=(1, 2, 3))
     assert difference.max() < 0.02
 
 
