@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pageflip.networks.layers import scale_pixels, last_features
+from pageflip.networks.layers import last_features, scale_pixels
 
 BATCH = 16
 

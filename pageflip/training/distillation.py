@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pageflip.networks.layers import scale_pixels, last_features
+from pageflip.networks.layers import last_features, scale_pixels
 from pageflip.params.day_zero import Imitation
 from pageflip.training.augmentation import augment_frames
 
