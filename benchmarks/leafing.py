@@ -51,7 +51,7 @@ from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
 from pageflip.params.scoring import Stills
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24
 WIDTH, HEIGHT = 540, 960
@@ -115,9 +115,8 @@ def drawn_videos() -> list[Path]:
 
 def _draw(path: Path) -> None:
     number = int(path.stem)
-    sizes = {"width": WIDTH, "height": HEIGHT}
-    events = path.with_suffix(".events.json")
-    write_video(path, seed=SEED + number, book=number, flips=FLIPS, events_path=events, **sizes)
+    video = VideoPlan(SEED + number, number, FLIPS, WIDTH, HEIGHT)
+    write_video(path, video, events_path=path.with_suffix(".events.json"))
 
 
 # --- pageflip

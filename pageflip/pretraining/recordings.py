@@ -41,7 +41,7 @@ from pageflip.pretraining.drawn import renderer_digest
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Ranges
 from pageflip.synthetic.stage.clips import plan_clips
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 
 HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training
 
@@ -106,16 +106,8 @@ def draw_videos(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
 def _draw(row: tuple[Path, int, Events, Ranges]) -> None:
     folder, number, plan, ranges = row
     path = folder / f"{number:03d}.mp4"
-    write_video(
-        path,
-        seed=plan.seed + number,
-        book=number,
-        flips=plan.flips,
-        width=plan.width,
-        height=plan.height,
-        ranges=ranges,
-        events_path=path.with_suffix(".events.json"),
-    )
+    video = VideoPlan(plan.seed + number, number, plan.flips, plan.width, plan.height, ranges=ranges)
+    write_video(path, video, events_path=path.with_suffix(".events.json"))
 
 
 def draw_clips(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:

@@ -2,8 +2,7 @@
 
 import csv
 import os
-import shutil
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -17,12 +16,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pageflip.base.errors import ConfigError, DataError
+from pageflip.base.files import temporary_folder
 from pageflip.frames.names import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
 from pageflip.frames.parallel import available_cores
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.records import write_scene
 from pageflip.synthetic.stage.clips import Clip, check_numbers
-from pageflip.synthetic.stage.draw import render_script
+from pageflip.synthetic.stage.renderer import Renderer
 from pageflip.synthetic.stage.scripts import clip_script
 
 TESTING_SHARE = 0.2
@@ -58,28 +58,21 @@ def write_archive(
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists already", "remove it, or name another folder.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        draw = partial(_write_clip, draft=draft, ranges=ranges, quality=quality)
+    with temporary_folder(out.parent, f".{out.name}.new.") as parent:
+        draft = parent / "archive"
+        write_clip = partial(_write_clip, folder=draft, ranges=ranges, quality=quality)
         _make_folders(draft)
-        _write_all(clips, draw, min(workers, len(clips)), advance or (lambda count: None))
+        _write_all(clips, write_clip, min(workers, len(clips)), advance or (lambda count: None))
         _write_books(clips, draft / BOOKS_FILE)
-        draft.chmod(0o755)  # mkdtemp makes folders that only their owner can enter
         draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _check_clips(clips: Sequence[Clip]) -> None:
     if not clips:
         raise ConfigError("there are no clips to write", "plan at least one with plan_clips.")
-    names = [(clip.label, clip.video) for clip in clips]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ConfigError(
-            f"the clip {'/'.join(twice[0])} is planned twice", "give every clip a video number of its own."
-        )
+    (name, count), *_ = Counter(f"{clip.label}/{clip.video}" for clip in clips).most_common(1)
+    if count > 1:
+        raise ConfigError(f"the clip {name} is planned twice", "give every clip a video number of its own.")
     for clip in clips:
         if clip.label not in LABELS:
             raise ConfigError(f"a clip has the label {clip.label!r}", f"use one of {', '.join(LABELS)}.")
@@ -91,42 +84,48 @@ def _make_folders(draft: Path) -> None:
             (draft / frame_path(part, label, "0000", 0)).parent.mkdir(parents=True)
 
 
-def _write_all(clips: Sequence[Clip], draw: Callable[[Clip], int], workers: int, advance: Callable) -> None:
+def _write_all(
+    clips: Sequence[Clip], write_clip: Callable[[Clip], int], workers: int, advance: Callable[[int], object]
+) -> None:
     if workers == 1:
         for clip in clips:
-            advance(draw(clip))
+            advance(write_clip(clip))
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_work)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        for done in as_completed([pool.submit(draw, clip) for clip in clips]):
-            advance(done.result())
+        for future in as_completed([pool.submit(write_clip, clip) for clip in clips]):
+            advance(future.result())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_work() -> None:
-    """Keep a worker to its own core, there is one worker for each; and end it with its parent, however that ends."""
+def _start_worker() -> None:
+    """Limit a worker process to one thread, as there is one worker per core, and end it when its parent ends."""
     threadpool_limits(1)
     cv2.setNumThreads(1)
-    Thread(target=_end_with_parent, daemon=True).start()
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_exit_with, args=[parent.sentinel], daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
-    os._exit(1)  # a pool whose parent was killed would wait for ever
+def _exit_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)  # a worker whose parent was killed would wait for ever
 
 
-def _write_clip(clip: Clip, draft: Path, ranges: Ranges, quality: int) -> int:
-    """Draw and write one clip; returns its number of frames."""
-    testing, script, records = testing_numbers(clip), clip_script(clip, ranges), []
-    for frame in render_script(script, clip):
-        part = "testing" if frame.number in testing else "training"
-        path = draft / frame_path(part, clip.label, clip.video, frame.number)
-        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+def _write_clip(clip: Clip, folder: Path, ranges: Ranges, quality: int) -> int:
+    """Render and write one clip; return its number of frames."""
+    testing, script = testing_numbers(clip), clip_script(clip, ranges)
+    renderer, states = Renderer(script, clip.width, clip.height), []
+    for number in clip.numbers:
+        image, state = renderer.render((number - 1) * script.step)
+        part = "testing" if number in testing else "training"
+        path = folder / frame_path(part, clip.label, clip.video, number)
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
-        records.append({"number": frame.number, "lift": round(frame.lift, 6), "pages": frame.pages})
-    write_scene(draft / SCENES_FOLDER / clip.label / f"{clip.video}.json", script, records, clip)
-    return len(records)
+        states.append((number, state))
+    write_scene(folder / SCENES_FOLDER / clip.label / f"{clip.video}.json", script, states, clip)
+    return len(states)
 
 
 def testing_numbers(clip: Clip) -> set[int]:

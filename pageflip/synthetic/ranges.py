@@ -7,6 +7,7 @@ numbers weighed against each other. Lengths are in picture widths, angles in deg
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pageflip.params.load import parse, read_yaml
@@ -14,6 +15,11 @@ from pageflip.params.load import parse, read_yaml
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Pair = tuple[float, float]
+
+
+def sample(rng: np.random.Generator, pair: Pair) -> float:
+    """Draw a number uniformly from [lowest, highest]."""
+    return float(rng.uniform(*pair))
 
 
 class _Part(BaseModel):

@@ -12,7 +12,7 @@ from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.sheet import contact_sheet
 from pageflip.synthetic.stage.clips import Clip, plan_clips
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 
 UPLOADS_SEED = 1_000  # far from the seeds of training frames: books that the model never saw
 FOLDER_FRAMES = 16
@@ -54,17 +54,9 @@ def make_video(path: Path, plan: Synthesize, *, book: int, flips: int) -> dict:
     Raises:
         ConfigError, DataError: an impossible number or name.
     """
-    return write_video(
-        path,
-        seed=plan.seed,
-        book=book,
-        flips=flips,
-        width=plan.width,
-        height=plan.height,
-        ranges=plan.ranges,
-        events_path=path.with_suffix(".events.json"),
-        scene_path=path.with_suffix(".scene.json"),
-    )
+    video = VideoPlan(plan.seed, book, flips, plan.width, plan.height, ranges=plan.ranges)
+    events, scene = path.with_suffix(".events.json"), path.with_suffix(".scene.json")
+    return write_video(path, video, events_path=events, scene_path=scene)
 
 
 def _plan(plan: Synthesize) -> list[Clip]:
@@ -85,7 +77,7 @@ def make_uploads(*, seed: int) -> Iterator[str]:
 
 
 def _video(path: Path, seed: int) -> None:
-    write_video(path, seed=seed, book=seed % 100, flips=3 + seed % 2)
+    write_video(path, VideoPlan(seed, book=seed % 100, flips=3 + seed % 2))
 
 
 def _frames(folder: Path, seed: int) -> None:

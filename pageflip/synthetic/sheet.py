@@ -11,7 +11,7 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.synthetic.ranges import DEFAULT, Ranges
 from pageflip.synthetic.stage.clips import Clip
-from pageflip.synthetic.stage.draw import Stage
+from pageflip.synthetic.stage.renderer import Renderer
 from pageflip.synthetic.stage.scripts import clip_script
 
 TILE = (216, 384)
@@ -52,7 +52,7 @@ def _tile_of(clip: Clip, ranges: Ranges) -> np.ndarray:
     """A frame of the clip, another moment for each; uint8 [height, width, 3]."""
     script = clip_script(clip, ranges)
     number = clip.numbers[int(clip.video) * 3 % len(clip.numbers)]
-    image, _ = Stage(script, clip.width, clip.height).photograph((number - 1) * script.step)
+    image, _ = Renderer(script, clip.width, clip.height).render((number - 1) * script.step)
     return np.asarray(Image.fromarray(image).resize(TILE, Image.Resampling.LANCZOS))
 
 

@@ -1,1 +1,1 @@
-"""The drawn scene: desk, props, light, camera, and the script of a recording."""
+"""The scene: desk, props, light, camera, the script of a recording, and its renderer."""

@@ -1,4 +1,4 @@
-"""What is to be drawn: clips, and the plan of an archive of them."""
+"""Clips to draw, and the plan of an archive of them."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,19 @@ from pageflip.base.errors import ConfigError
 
 @dataclass(frozen=True)
 class Clip:
-    """A few frames of one book under one label. With the ranges, everything drawn follows from it.
+    """A few frames of one book under one label; with the ranges, it determines everything that is drawn.
 
-    `video` has four digits and counts separately under each label; `frames` is the number of frames and `skipped` the
-    frame numbers that are left out, as in recordings with dropped frames.
+    Attributes:
+        label: "flip" or "notflip".
+        video: four digits, counted separately under each label.
+        book: name of the book.
+        seed: of the clip.
+        book_seed: of the book.
+        frames: number of frames.
+        width: of the pictures in pixels.
+        height: of the pictures in pixels.
+        fps: frames per second of the recording that the clip stands for.
+        skipped: frame numbers that are left out, as in recordings with dropped frames.
     """
 
     label: str
@@ -28,7 +37,7 @@ class Clip:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The frame numbers, from 1, in order."""
+        """Frame numbers from 1, in order."""
         last = self.frames + len(self.skipped)
         return tuple(number for number in range(1, last + 1) if number not in self.skipped)
 
@@ -43,7 +52,7 @@ def plan_clips(
     height: int = 1920,
     fps: int = 30,
 ) -> list[Clip]:
-    """Describe the clips of an archive: `clips_per_book` for each book, half of them flips (the odd one too).
+    """Plan the clips of an archive: `clips_per_book` for each book, half of them flips (rounded up).
 
     Raises:
         ConfigError: a number is out of its range.
@@ -64,14 +73,14 @@ def plan_clips(
         )
     counts = {"flip": flips, "notflip": clips_per_book - flips}
     return [
-        _describe(seed, label, number, (number - 1) // count, frames_per_clip, (width, height, fps))
+        _plan_clip(seed, label, number, (number - 1) // count, frames_per_clip, (width, height, fps))
         for label, count in counts.items()
         for number in range(1, books * count + 1)
     ]
 
 
-def _describe(seed: int, label: str, number: int, book: int, frames: int, form: tuple[int, int, int]) -> Clip:
-    """One clip of a plan; the second one under each label misses two frame numbers."""
+def _plan_clip(seed: int, label: str, number: int, book: int, frames: int, form: tuple[int, int, int]) -> Clip:
+    """Return one clip of a plan; the second clip of each label lacks two frame numbers."""
     gap = 2 + frames // 3
     width, height, fps = form
     return Clip(
@@ -89,15 +98,15 @@ def _describe(seed: int, label: str, number: int, book: int, frames: int, form: 
 
 
 def derive_seed(*parts: int) -> int:
-    """A 64-bit seed that depends on all the parts, whatever their order of magnitude."""
+    """Return a 64-bit seed that depends on all parts."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
 def check_numbers(**ranges: tuple[int, int, int]) -> None:
-    """Refuse a (value, lowest, highest) whose value is not an integer in that range.
+    """Check (value, lowest, highest) of each name.
 
     Raises:
-        ConfigError: names the first such value.
+        ConfigError: a value is not an integer in its range.
     """
     for name, (value, lowest, highest) in ranges.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
@@ -105,10 +114,10 @@ def check_numbers(**ranges: tuple[int, int, int]) -> None:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse picture sizes that cannot be drawn.
+    """Check that pictures of this size can be drawn.
 
     Raises:
-        ConfigError: out of 64 to 4096, odd, or not portrait.
+        ConfigError: a side is not in 64 to 4096 or odd, or the picture is not portrait.
     """
     check_numbers(width=(width, 64, 4096), height=(height, 64, 4096))
     if width % 2 or height % 2:

@@ -1,4 +1,4 @@
-"""How a book, its recording place and its people look: drawn once per book from a seed, then varied for each clip.
+"""Appearance of a book, the place it is recorded at, and its people: sampled per book, then varied per clip.
 
 Lengths are in picture widths, x to the right, y down, from the picture's top left corner; colours are RGB 0..255.
 """
@@ -10,20 +10,30 @@ import numpy as np
 from pageflip.synthetic.book.geometry import BookHalf, Camera, OpenBook
 from pageflip.synthetic.book.page_styles import PageStyle, page_style
 from pageflip.synthetic.hands.styles import HandStyle, hand_style
-from pageflip.synthetic.ranges import Pair, Ranges
+from pageflip.synthetic.primitives import Colour, clip_colour, triple
+from pageflip.synthetic.ranges import Ranges, sample
 from pageflip.synthetic.stage.desks import DeskStyle, desk_style
-
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Light:
-    """The light on the scene.
+    """Light on the scene.
 
-    `direction` is the unit vector to the main light, `slope` the fall-off over the picture, `ambient` how bright paper
-    is that turns away from it, `through` how much shines through a sheet, `glow` how far the print of a sheet drowns
-    in that, `patches` polygons of a window's light with their gain, `shadows` the same for the person's shadow,
-    `softness` of their rims.
+    Attributes:
+        direction: unit vector to the main light.
+        slope: fall-off over the picture.
+        tint: of the light, one factor per channel.
+        vignette: strength of the vignetting.
+        exposure: factor on the exposure that the phone chooses.
+        ambient: brightness of paper that faces away from the main light.
+        through: share of the light that a sheet transmits.
+        glow: how far that light washes out the print of a sheet in the air.
+        hardness: sharpness and strength of shadows.
+        patches: polygons lit through a window.
+        patch_gain: their brightness.
+        shadows: polygons in the person's shadow.
+        shadow_gain: their brightness.
+        softness: width of the polygons' edges.
     """
 
     direction: tuple[float, float, float]
@@ -44,8 +54,17 @@ class Light:
 
 @dataclass(frozen=True)
 class Sensor:
-    """What the phone makes of it: the mean grey level it exposes for, noise in grey levels, sharpening, blur in pixels
-    of a picture 1080 wide, contrast, saturation, and the quality of a first JPEG compression (0 for none)."""
+    """Lens and sensor of the phone.
+
+    Attributes:
+        metering: mean grey level that it exposes for.
+        noise: standard deviation in grey levels.
+        sharpen: strength of the sharpening.
+        blur: of the lens, in pixels of a picture 1080 wide.
+        contrast: of the tone curve.
+        saturation: of the colours.
+        quality: of a first JPEG compression, 0 for none.
+    """
 
     metering: float
     noise: float
@@ -58,7 +77,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Look:
-    """Everything that stays the same in a clip."""
+    """Everything that does not change during a clip."""
 
     book_seed: int
     lying: OpenBook
@@ -75,23 +94,23 @@ class Look:
 
 
 def book_look(book_seed: int, aspect: float, ranges: Ranges) -> Look:
-    """The look of one book, for pictures whose height is `aspect` times their width."""
+    """Sample the look of one book, for pictures whose height is `aspect` times their width."""
     rng = np.random.default_rng([book_seed, 11])
     book = ranges.book
-    width = _draw(rng, book.page_width)
-    tall = min(width * _draw(rng, book.page_ratio), aspect * 0.56)
-    phone = _phone(rng, aspect, ranges)
-    thickness, opened = _draw(rng, book.thickness), rng.uniform(0.15, 0.85)
+    width = sample(rng, book.page_width)
+    tall = min(width * sample(rng, book.page_ratio), aspect * 0.56)
+    phone = _camera(rng, aspect, ranges)
+    thickness, opened = sample(rng, book.thickness), rng.uniform(0.15, 0.85)
     halves = [
-        BookHalf(thickness * share, _draw(rng, book.bulge) * (0.5 + share), rng.uniform(0.07, 0.14))
+        BookHalf(thickness * share, sample(rng, book.bulge) * (0.5 + share), rng.uniform(0.07, 0.14))
         for share in (1 - opened, opened)
     ]
     return Look(
         book_seed=book_seed,
         lying=OpenBook(
             (width, tall),
-            (_draw(rng, book.spine_x), aspect * _draw(rng, book.spine_y)),
-            float(np.deg2rad(_draw(rng, book.turn))),
+            (sample(rng, book.spine_x), aspect * sample(rng, book.spine_y)),
+            float(np.deg2rad(sample(rng, book.turn))),
             *halves,
         ),
         phone=phone,
@@ -100,7 +119,7 @@ def book_look(book_seed: int, aspect: float, ranges: Ranges) -> Look:
         pages=page_style(rng),
         desk=desk_style(rng, aspect),
         hands=hand_style(rng),
-        hand_length=_draw(rng, ranges.hands.length),
+        hand_length=sample(rng, ranges.hands.length),
         light=_light(rng, aspect, ranges),
         sensor=_sensor(rng, ranges),
         mirrored=bool(rng.random() < book.mirrored),
@@ -108,7 +127,7 @@ def book_look(book_seed: int, aspect: float, ranges: Ranges) -> Look:
 
 
 def clip_look(look: Look, clip_seed: int, ranges: Ranges) -> Look:
-    """The book's look with what differs between recordings of it: book and phone moved, exposure, the sun."""
+    """Return the book's look, varied as between recordings of it: positions of book and phone, exposure, light."""
     rng = np.random.default_rng([clip_seed, 12])
     light = _light(rng, look.phone.aspect, ranges) if rng.random() < 0.3 else look.light
     shift = rng.normal(0, 0.04, 2)
@@ -121,38 +140,38 @@ def clip_look(look: Look, clip_seed: int, ranges: Ranges) -> Look:
         look.lying,
         spine=(float(spine[0]), float(spine[1])),
         turn=look.lying.turn + float(rng.normal(0, 0.012)),
-        right=_leafed(look.lying.right, rng),
-        left=_leafed(look.lying.left, rng),
+        right=_vary_arch(look.lying.right, rng),
+        left=_vary_arch(look.lying.left, rng),
     )
     return replace(look, lying=lying, light=light)
 
 
-def _leafed(stack: BookHalf, rng: np.random.Generator) -> BookHalf:
-    return replace(stack, arch=stack.arch * float(rng.uniform(0.7, 1.3)))
+def _vary_arch(half: BookHalf, rng: np.random.Generator) -> BookHalf:
+    return replace(half, arch=half.arch * float(rng.uniform(0.7, 1.3)))
 
 
-def _phone(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Camera:
+def _camera(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Camera:
     camera = ranges.camera
-    distance, tilt = _draw(rng, camera.distance), np.deg2rad(_draw(rng, camera.tilt))
+    distance, tilt = sample(rng, camera.distance), np.deg2rad(sample(rng, camera.tilt))
     target = (0.5, aspect / 2)
-    # a phone that is tilted stands nearer to the reader and looks away from them
+    # a tilted phone stands nearer to the reader and looks away from them
     place = (0.5 + rng.normal(0, 0.06), aspect / 2 + distance * np.sin(tilt), distance * np.cos(tilt))
-    return Camera(tuple(float(v) for v in place), target, float(np.deg2rad(_draw(rng, camera.roll))), aspect)
+    return Camera(triple(place), target, float(np.deg2rad(sample(rng, camera.roll))), aspect)
 
 
 def _light(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Light:
     about, flat = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.75)
-    strength, tone = _draw(rng, ranges.light.falloff), _draw(rng, ranges.light.warmth)
+    strength, tone = sample(rng, ranges.light.falloff), sample(rng, ranges.light.warmth)
     shade = rng.random() < ranges.light.shadow
     return Light(
         direction=(float(np.cos(about) * flat), float(np.sin(about) * flat), float(np.sqrt(1 - flat**2))),
         slope=(float(np.cos(about) * strength), float(np.sin(about) * strength)),
         tint=(1 + tone, 1 + 0.25 * tone, 1 - tone),
         vignette=float(rng.uniform(0.02, 0.3)),
-        exposure=_draw(rng, ranges.light.exposure),
-        ambient=_draw(rng, ranges.light.ambient),
+        exposure=sample(rng, ranges.light.exposure),
+        ambient=sample(rng, ranges.light.ambient),
         through=float(rng.uniform(0.35, 0.8)),
-        glow=_draw(rng, ranges.light.glow),
+        glow=sample(rng, ranges.light.glow),
         hardness=float(rng.uniform(0.15, 0.75)),
         patches=_patches(rng, aspect) if rng.random() < ranges.light.patches else (),
         patch_gain=float(rng.uniform(1.1, 1.7)),
@@ -163,7 +182,7 @@ def _light(rng: np.random.Generator, aspect: float, ranges: Ranges) -> Light:
 
 
 def _patches(rng: np.random.Generator, aspect: float) -> tuple:
-    """Parallelograms side by side, as the panes of a window throw them."""
+    """Sample parallelograms side by side, as the panes of a window throw them."""
     start = np.array([rng.uniform(-0.4, 0.8), aspect * rng.uniform(0.0, 0.7)])
     along = np.array([rng.uniform(0.15, 0.9), aspect * rng.uniform(-0.2, 0.35)])
     across = np.array([rng.uniform(-0.25, 0.3), aspect * rng.uniform(0.06, 0.3)])
@@ -176,7 +195,7 @@ def _patches(rng: np.random.Generator, aspect: float) -> tuple:
 
 
 def _shadows(rng: np.random.Generator, aspect: float) -> tuple:
-    """The shadow of a head and shoulders, or of an arm, that reaches in from below or from a side."""
+    """Sample the shadow of a head and shoulders that reaches in from below."""
     x, reach = rng.uniform(0.1, 0.9), aspect * rng.uniform(0.15, 0.55)
     wide = rng.uniform(0.25, 0.6)
     lean = rng.uniform(-0.3, 0.3)
@@ -188,8 +207,8 @@ def _shadows(rng: np.random.Generator, aspect: float) -> tuple:
 def _sensor(rng: np.random.Generator, ranges: Ranges) -> Sensor:
     camera = ranges.camera
     return Sensor(
-        metering=_draw(rng, camera.metering),
-        noise=_draw(rng, camera.noise),
+        metering=sample(rng, camera.metering),
+        noise=sample(rng, camera.noise),
         sharpen=float(rng.uniform(0, 1.0)),
         blur=float(rng.uniform(1.0, 4.0)) if rng.random() < camera.defocus else 0.0,
         contrast=float(rng.uniform(0.9, 1.25)),
@@ -199,11 +218,6 @@ def _sensor(rng: np.random.Generator, ranges: Ranges) -> Sensor:
 
 
 def _cover(rng: np.random.Generator) -> Colour:
-    """Mostly muted; now and then a strong colour."""
+    """Sample the colour of a cover: mostly muted, sometimes saturated."""
     grey, colour = rng.uniform(20, 220), rng.normal(0, 1, 3)
-    values = np.clip(grey + colour * rng.choice([8, 25, 60]), 8, 240)
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _draw(rng: np.random.Generator, pair: Pair) -> float:
-    return float(rng.uniform(*pair))
+    return clip_colour(grey + colour * rng.choice([8, 25, 60]), 8, 240)

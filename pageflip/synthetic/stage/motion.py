@@ -1,6 +1,6 @@
-"""What moves, and where it is at time t: sheets, hands, phone and light.
+"""Motion: where sheets, hands, phone and light are at time t, computed from a script without randomness.
 
-Times are in frames of the recording; lengths are in picture widths.
+Times are in frames of the recording, lengths in picture widths.
 """
 
 from collections.abc import Iterator
@@ -8,16 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pageflip.synthetic.book.geometry import Bend, book_to_world, lying_page, sheet, sheet_lift
+from pageflip.synthetic.book.geometry import ARC, Bend, book_to_world, lying_page, sheet, sheet_lift
+from pageflip.synthetic.primitives import Triple, smoothstep, triple
 from pageflip.synthetic.stage.looks import Look
 
 
 @dataclass(frozen=True)
-class Flip:
-    """One sheet's motion: it goes by the (time, progress) points of `path`; 0 lies where it was lifted.
+class FlipMotion:
+    """Motion of one sheet, or of two together.
 
-    `leaves` is 1, or 2 when two sheets go together, the second behind by `lag`. Before the first and after the last
-    point it stays where that point has it, until the recording's next flip begins.
+    Before the first and after the last point of its path it stays there, until the recording's next flip begins.
+
+    Attributes:
+        path: (time, progress) points; progress is 0 where the sheet was lifted, 1 on the other side.
+        ease: from constant speed (0) to smoothstep (1) between points.
+        bend: how the sheet bends.
+        leaves: 1, or 2 when two sheets go together.
+        lag: progress by which the second sheet follows.
     """
 
     path: tuple[tuple[float, float], ...]
@@ -28,12 +35,12 @@ class Flip:
 
     @property
     def start(self) -> float:
-        """The time at which it begins to move."""
+        """Time of the first point."""
         return self.path[0][0]
 
     @property
     def end(self) -> float:
-        """The time from which on it does not move."""
+        """Time of the last point."""
         return self.path[-1][0]
 
     @property
@@ -42,7 +49,7 @@ class Flip:
         return self.path[-1][1] < self.path[0][1] + 0.5 and max(u for _, u in self.path) > self.path[-1][1] + 0.02
 
     def progress(self, t: float) -> float:
-        """How far the sheet is at time t: 0 lies where it was lifted, 1 on the other side."""
+        """Return the progress at time t."""
         times = [time for time, _ in self.path]
         after = next((i for i, time in enumerate(times) if time > t), len(times))
         if after in (0, len(times)):
@@ -53,13 +60,21 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Stop:
-    """A place on a hand's way: a point of space, or with `s` >= 0 the moving sheet's material point (s from the spine
-    and v along it, both as shares of the page). From here to the next stop the hand has `shape` and lies in `layer`:
-    `over` all, `under` the sheet in the air, in a `grip` around it, or `tucked` below a page that lies."""
+class Waypoint:
+    """A point of a hand's path: a place in world axes, or a point of the moving sheet.
+
+    Attributes:
+        time: when the hand is there.
+        place: in world axes; used where `s` is negative.
+        s: position on the sheet from the spine, as a share of its width.
+        v: position along the spine, as a share of the height from its middle.
+        shape: of the hand from here to the next waypoint.
+        layer: from here to the next waypoint: "over" everything, "under" the sheet in the air, in a "grip" around it,
+            or "tucked" below a lying page.
+    """
 
     time: float
-    place: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    place: Triple = (0.0, 0.0, 0.0)
     s: float = -1.0
     v: float = 0.0
     shape: str = "rest"
@@ -67,10 +82,17 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class HandWay:
-    """One hand: the stops it goes by, where its elbow is in the picture, and how much it trembles."""
+class HandPath:
+    """Path of one hand.
 
-    stops: tuple[Stop, ...]
+    Attributes:
+        stops: waypoints in order of time.
+        elbow: in the picture.
+        tremble: amplitude of the tremor.
+        thumb_on_top: whether the thumb is above the page that the hand holds.
+    """
+
+    stops: tuple[Waypoint, ...]
     elbow: tuple[float, float]
     tremble: float = 0.0
     thumb_on_top: bool = True
@@ -78,17 +100,31 @@ class HandWay:
 
 @dataclass(frozen=True)
 class Script:
-    """All that moves in a recording. `opened` is the number of the spread that lies open at the start, `step` the time
-    between two of its frames, `exposure` how long the shutter is open, `wave` the swelling of the lying pages (left,
-    right), `nudges` (time, dx, dy), `lights` (time, length, factor), `focus` (time, blur)."""
+    """All motion in a recording.
+
+    Attributes:
+        look: what does not move.
+        seed: of shake and noise.
+        opened: number of the spread that lies open at the start.
+        step: time between two frames.
+        flips: in order of time.
+        turning: path of the hand that turns pages.
+        pinning: path of the other hand.
+        exposure: time that the shutter is open.
+        shake: amplitude of the camera shake.
+        wave: height of the swelling of the lying pages (left, right).
+        nudges: (time, dx, dy) of bumps against the phone.
+        lights: (time, length, factor) of changes of the light.
+        focus: (time, blur) of focus searches.
+    """
 
     look: Look
     seed: int
     opened: int
     step: float
-    flips: tuple[Flip, ...]
-    turning: HandWay
-    pinning: HandWay
+    flips: tuple[FlipMotion, ...]
+    turning: HandPath
+    pinning: HandPath
     exposure: float
     shake: float
     wave: tuple[float, float] = (0.0, 0.0)
@@ -99,9 +135,9 @@ class Script:
 
 @dataclass(frozen=True)
 class HandPose:
-    """A hand at a moment: the point of space that its tip is at, its elbow in the picture, shape and layer."""
+    """A hand at one moment: its tip in world axes, its elbow in the picture, shape and layer."""
 
-    tip: tuple[float, float, float]
+    tip: Triple
     elbow: tuple[float, float]
     shape: str
     layer: str
@@ -109,11 +145,11 @@ class HandPose:
 
 
 @dataclass(frozen=True)
-class Pose:
-    """Everything at one moment. `flip` is the one whose sheets are in the air, None when all pages lie flat."""
+class SceneState:
+    """Everything at one moment; `flip` is the one with sheets in the air, None when all pages lie flat."""
 
     spread: int
-    flip: Flip | None
+    flip: FlipMotion | None
     progress: float
     lift: float
     turning: HandPose
@@ -124,29 +160,29 @@ class Pose:
     blur: float
 
     @property
-    def sheets(self) -> tuple[float, ...]:
-        """The progress of each sheet in the air."""
+    def sheets(self) -> list[tuple[FlipMotion, float]]:
+        """Motion and progress of each sheet in the air."""
         if self.flip is None:
-            return ()
-        second = max(self.progress - self.flip.lag, 0.0)
-        return (self.progress, second) if self.flip.leaves == 2 else (self.progress,)
+            return []
+        lags = (0.0, self.flip.lag)[: self.flip.leaves]
+        return [(self.flip, max(self.progress - lag, 0.0)) for lag in lags]
 
     @property
     def pages(self) -> tuple[int, int] | None:
-        """The numbers of the pages that lie open (left, right); None while a sheet is in the air."""
+        """Numbers of the open pages (left, right); None while a sheet is in the air."""
         return (2 * self.spread, 2 * self.spread + 1) if self.flip is None else None
 
 
-def pose_at(script: Script, t: float) -> Pose:
-    """Everything at time t, in frames of the recording from its start."""
-    spread, active, progress, lift = _in_the_air(script, t)
-    return Pose(
+def state_at(script: Script, t: float) -> SceneState:
+    """Return the state at time t."""
+    spread, flip, progress, lift = _moving_sheet(script, t)
+    return SceneState(
         spread=spread,
-        flip=active,
+        flip=flip,
         progress=progress,
         lift=lift,
-        turning=_hand_at(script, script.turning, t, active, progress),
-        pinning=_hand_at(script, script.pinning, t, active, progress),
+        turning=_hand_at(script, script.turning, t, flip, progress),
+        pinning=_hand_at(script, script.pinning, t, flip, progress),
         shift=_shake(script, t),
         roll=script.shake * 0.35 * float(np.sin(0.21 * t + script.seed % 7)),
         gain=_gain(script, t),
@@ -155,15 +191,18 @@ def pose_at(script: Script, t: float) -> Pose:
 
 
 def hand_poses(script: Script, step: float = 1.0) -> Iterator[tuple[HandPose, HandPose]]:
-    """The turning and the pinning hand every `step`, from the first to the last stop of either."""
-    last = max(way.stops[-1].time for way in (script.turning, script.pinning))
-    for t in np.arange(0.0, max(last, 0.0) + step, step):
-        _, active, progress, _ = _in_the_air(script, float(t))
-        yield tuple(_hand_at(script, way, float(t), active, progress) for way in (script.turning, script.pinning))
+    """Yield turning and pinning hand every `step`, from the first to the last waypoint of either."""
+    last = max(path.stops[-1].time for path in (script.turning, script.pinning))
+    for t in np.arange(0.0, max(last, 0.0) + step, step).tolist():
+        _, flip, progress, _ = _moving_sheet(script, t)
+        yield (
+            _hand_at(script, script.turning, t, flip, progress),
+            _hand_at(script, script.pinning, t, flip, progress),
+        )
 
 
-def _in_the_air(script: Script, t: float) -> tuple[int, Flip | None, float, float]:
-    """The spread that lay open last, the flip whose sheet is in the air or None, its progress and its lift."""
+def _moving_sheet(script: Script, t: float) -> tuple[int, FlipMotion | None, float, float]:
+    """Return the last open spread, the flip whose sheet is in the air or None, its progress and its lift."""
     spread = script.opened
     for flip in script.flips:
         if t < flip.start and flip is not script.flips[0]:
@@ -178,7 +217,7 @@ def _in_the_air(script: Script, t: float) -> tuple[int, Flip | None, float, floa
 
 
 def _side_of_sheet(script: Script, t: float) -> int:
-    """Where the sheet lies that a hand handles while none is in the air: it lands before the hand lets go."""
+    """Return the side on which a handled sheet lies when none is in the air: it lands before the hand lets go."""
     side = script.flips[0].bend.side if script.flips else 1
     for flip in script.flips:
         side = -flip.bend.side if t > flip.start and flip.progress(t) > 0.5 else flip.bend.side
@@ -187,12 +226,14 @@ def _side_of_sheet(script: Script, t: float) -> int:
     return side
 
 
-def material_point(look: Look, flip: Flip | None, progress: float, s: float, v: float, side: int = 1) -> np.ndarray:
-    """Where a point of the sheet (or of the lying page on `side`) is in space: float64 [3]."""
+def point_on_sheet(
+    look: Look, flip: FlipMotion | None, progress: float, s: float, v: float, side: int = 1
+) -> np.ndarray:
+    """Return a point of the sheet, or of the lying page on `side`, in world axes; float64 [3]."""
     points = sheet(look.lying, flip.bend, progress) if flip else lying_page(look.lying, side)
     rows, columns = points.shape[:2]
     row = float(np.clip(v + 0.5, 0, 1)) * (rows - 1)
-    column = float(np.interp(s, np.linspace(0, 1, columns) ** 1.2, np.arange(columns)))
+    column = float(np.interp(s, ARC, np.arange(columns)))
     i, j = min(int(row), rows - 2), min(int(column), columns - 2)
     a, b = row - i, column - j
     one = points[i, j] * (1 - b) + points[i, j + 1] * b
@@ -200,24 +241,21 @@ def material_point(look: Look, flip: Flip | None, progress: float, s: float, v: 
     return book_to_world(look.lying, one * (1 - a) + two * a)
 
 
-def _hand_at(script: Script, way: HandWay, t: float, flip: Flip | None, progress: float) -> HandPose:
-    stops = way.stops
+def _hand_at(script: Script, path: HandPath, t: float, flip: FlipMotion | None, progress: float) -> HandPose:
+    stops, (x, y) = path.stops, path.elbow
     after = next((i for i, stop in enumerate(stops) if stop.time > t), len(stops))
     one, two = stops[max(after - 1, 0)], stops[min(after, len(stops) - 1)]
-    share = (t - one.time) / (two.time - one.time) if 0 < after < len(stops) else 0.0
-    share = share * share * (3 - 2 * share)
+    share = smoothstep((t - one.time) / (two.time - one.time)) if 0 < after < len(stops) else 0.0
     side = flip.bend.side if flip else _side_of_sheet(script, t)
     first, second = (
-        np.asarray(stop.place)
-        if stop.s < 0
-        else material_point(script.look, flip if flip else None, progress, stop.s, stop.v, side)
+        np.asarray(stop.place) if stop.s < 0 else point_on_sheet(script.look, flip, progress, stop.s, stop.v, side)
         for stop in (one, two)
     )
-    wave = way.tremble * np.sin([1.9 * t + script.seed % 5, 1.3 * t + script.seed % 11, 0.0])
-    tip = first + (second - first) * share + wave
-    elbow = (way.elbow[0] + 0.35 * (tip[0] - 0.6), way.elbow[1] + 0.35 * (tip[1] - script.look.lying.spine[1]))
+    tremor = path.tremble * np.sin([1.9 * t + script.seed % 5, 1.3 * t + script.seed % 11, 0.0])
+    tip = triple(first + (second - first) * share + tremor)
+    elbow = (x + 0.35 * (tip[0] - 0.6), y + 0.35 * (tip[1] - script.look.lying.spine[1]))
     layer = one.layer if flip or one.layer == "over" else "tucked"  # what was below a sheet is below its page
-    return HandPose(tuple(float(v) for v in tip), elbow, one.shape, layer, way.thumb_on_top)
+    return HandPose(tip, elbow, one.shape, layer, path.thumb_on_top)
 
 
 def _shake(script: Script, t: float) -> tuple[float, float]:
@@ -236,5 +274,5 @@ def _gain(script: Script, t: float) -> float:
 
 
 def _blur(script: Script, t: float) -> float:
-    """The blur of a phone that searches for its focus, in pixels of a picture 1080 wide, beside the look's own."""
+    """Return the blur of sensor and focus searches, in pixels of a picture 1080 wide."""
     return script.look.sensor.blur + sum(blur * float(np.exp(-(((t - at) / 5) ** 2))) for at, blur in script.focus)

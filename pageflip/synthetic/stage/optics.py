@@ -1,4 +1,4 @@
-"""Light, lens and sensor: from an evenly lit picture to what a phone would have saved."""
+"""Light, lens and sensor: from an evenly lit picture to the picture that a phone saves."""
 
 import cv2
 import numpy as np
@@ -6,12 +6,12 @@ import numpy as np
 from pageflip.synthetic.book.geometry import ARC, normals
 from pageflip.synthetic.stage.looks import Light, Look, Sensor
 
-LIGHT_UNIT = 80.0  # the value of the light map that leaves a colour as it is
-_GRAIN_MARGIN = 64
+LIGHT_UNIT = 80.0  # value of the light map that leaves a colour unchanged
+_NOISE_MARGIN = 64
 
 
 def light_map(look: Look, wide: int, tall: int) -> np.ndarray:
-    """How much light falls where: uint8 [tall, wide, 3]; `LIGHT_UNIT` leaves a colour as it is. Drawn at a quarter."""
+    """Return the light on the desk, uint8 [tall, wide, 3]; `LIGHT_UNIT` leaves a colour unchanged."""
     light, w, h = look.light, max(wide // 4, 16), max(tall // 4, 16)
     aspect = h / w
     rows, columns = np.mgrid[0:h, 0:w].astype(np.float32) / w
@@ -26,8 +26,8 @@ def light_map(look: Look, wide: int, tall: int) -> np.ndarray:
             mask = np.zeros((h, w), np.uint8)
             for polygon in polygons:
                 cv2.fillPoly(mask, [(np.asarray(polygon) * w).astype(np.int32)], 255)
-            mask = cv2.GaussianBlur(mask, (0, 0), max(softness * w, 0.6)).astype(np.float32) / 255
-            field *= 1 + (gain - 1) * mask
+            share = cv2.GaussianBlur(mask, (0, 0), max(softness * w, 0.6)).astype(np.float32) / 255
+            field *= 1 + (gain - 1) * share
     tinted = field[..., None] * np.asarray(light.tint, np.float32) * LIGHT_UNIT
     return cv2.resize(np.clip(tinted, 0, 255).astype(np.uint8), (wide, tall), interpolation=cv2.INTER_LINEAR)
 
@@ -47,26 +47,26 @@ def paper_shading(light: Light, points: np.ndarray, side: int) -> tuple[np.ndarr
     return faces[0], faces[1]
 
 
-def grain(seed: int, noise: float, width: int, height: int) -> np.ndarray:
-    """Sensor noise somewhat larger than the picture, to be cut at another place for each frame; int8 [h, w, 3]."""
+def noise_tile(seed: int, noise: float, width: int, height: int) -> np.ndarray:
+    """Return sensor noise, int8 [h, w, 3], somewhat larger than the picture, to be cropped at random for each frame."""
     rng = np.random.default_rng([seed, 42])
-    shape = (height + _GRAIN_MARGIN, width + _GRAIN_MARGIN)
+    shape = (height + _NOISE_MARGIN, width + _NOISE_MARGIN)
     tile = rng.standard_normal((min(shape[0], 512), min(shape[1], 512)), np.float32) * noise
     grey = np.tile(cv2.GaussianBlur(tile, (0, 0), 0.6) * 1.6, (shape[0] // 512 + 1, shape[1] // 512 + 1))
     grey = grey[: shape[0], : shape[1]]
-    colour = rng.standard_normal((shape[0] // 4, shape[1] // 4, 3), np.float32) * (noise * 0.4)
-    colour = cv2.resize(colour, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    coarse = rng.standard_normal((shape[0] // 4, shape[1] // 4, 3), np.float32) * (noise * 0.4)
+    colour = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(grey[..., None] + colour, -60, 60).astype(np.int8)
 
 
-def cut_grain(noise: np.ndarray, rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """The noise of one frame: int8 [height, width, 3]."""
-    y, x = (int(v) for v in rng.integers(0, _GRAIN_MARGIN, 2))
+def crop_noise(noise: np.ndarray, rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Return the noise of one frame, int8 [height, width, 3]."""
+    y, x = (int(v) for v in rng.integers(0, _NOISE_MARGIN, 2))
     return noise[y : y + height, x : x + width]
 
 
-def tone_table(sensor: Sensor) -> np.ndarray:
-    """The camera's tone curve as a table uint8 [256]: more contrast in the middle, soft shoulders."""
+def _tone_curve(sensor: Sensor) -> np.ndarray:
+    """Return the camera's S-shaped tone curve as a table, uint8 [256]."""
     x = np.linspace(0, 1, 256)
     k = 3.2 * (sensor.contrast - 0.82)
     curve = 1 / (1 + np.exp(-k * 2 * (x - 0.5)))
@@ -76,23 +76,23 @@ def tone_table(sensor: Sensor) -> np.ndarray:
     return np.clip(((1 - share) * x + share * curve) * 255, 0, 255).astype(np.uint8)
 
 
-def colour_matrix(sensor: Sensor) -> np.ndarray:
-    """float32 [3, 3] that sets the saturation and keeps the luminance (Rec. 601)."""
+def _saturation_matrix(sensor: Sensor) -> np.ndarray:
+    """Return the matrix, float32 [3, 3], that scales saturation and keeps luminance (Rec. 601)."""
     luma = np.array([0.299, 0.587, 0.114], np.float32)
     return sensor.saturation * np.eye(3, dtype=np.float32) + (1 - sensor.saturation) * luma[None, :]
 
 
-def expose(picture: np.ndarray, sensor: Sensor, blur: float, noise: np.ndarray) -> np.ndarray:
-    """Lens blur (pixels), sharpening, tone, colour and noise of one frame; uint8 [h, w, 3] to the same."""
+def photograph(picture: np.ndarray, sensor: Sensor, blur: float, noise: np.ndarray) -> np.ndarray:
+    """Apply lens blur (pixels) or sharpening, saturation, tone curve, noise and JPEG compression; uint8 [h, w, 3]."""
     scale = picture.shape[1] / 1080
     if blur * scale > 0.35:
         picture = cv2.GaussianBlur(picture, (0, 0), blur * scale)
     elif sensor.sharpen > 0.15:
         soft = cv2.GaussianBlur(picture, (0, 0), max(1.4 * scale, 0.5))
         picture = cv2.addWeighted(picture, 1 + sensor.sharpen, soft, -sensor.sharpen, 0)
-    picture = cv2.LUT(cv2.transform(picture, colour_matrix(sensor)), tone_table(sensor))
+    picture = cv2.LUT(cv2.transform(picture, _saturation_matrix(sensor)), _tone_curve(sensor))
     picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
     if sensor.quality:
         jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])[1]
-        picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
     return picture

@@ -1,19 +1,19 @@
-"""Things that lie on a desk around the book, seen from above: books, papers, pens, cups, keyboards, cables.
+"""Objects on the desk around the book, seen from above: books, papers, pens, cups, keyboards, cables.
 
 Lengths are in picture widths, x to the right, y down; colours are RGB 0..255.
 """
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
-Colour = tuple[float, float, float]
+from pageflip.synthetic.primitives import Colour, clip_colour, draw_line, fill_polygon
 
 
 @dataclass(frozen=True)
 class Prop:
-    """One thing: what it is, its middle, its turn (radians), half its length, its colour and its own seed."""
+    """An object on the desk: kind, centre, rotation in radians, half its length, colour, and seed."""
 
     kind: str
     at: tuple[float, float]
@@ -24,7 +24,7 @@ class Prop:
 
 
 class Painter:
-    """Draws a thing's parts, given about its middle with half its length as the unit, into the picture."""
+    """Draws the parts of an object, given relative to its centre in units of half its length."""
 
     def __init__(self, pixels: np.ndarray, prop: Prop) -> None:
         self.pixels, self.prop = pixels, prop
@@ -33,39 +33,35 @@ class Painter:
         self.frame = np.array([[cos, sin], [-sin, cos]]) * self.unit
         self.middle = np.array(prop.at) * pixels.shape[1]
 
-    def _place(self, points) -> np.ndarray:
-        return np.round((np.asarray(points, float) @ self.frame + self.middle) * 16).astype(np.int32)
+    def _place(self, points: ArrayLike) -> np.ndarray:
+        return np.asarray(points, float) @ self.frame + self.middle
 
-    def poly(self, points, colour) -> None:
-        """A filled polygon."""
-        cv2.fillPoly(self.pixels, [self._place(points)], _tone(colour), cv2.LINE_AA, shift=4)
+    def poly(self, points: ArrayLike, colour: ArrayLike) -> None:
+        """Fill a polygon."""
+        fill_polygon(self.pixels, self._place(points), clip_colour(colour))
 
-    def line(self, points, colour, thick: float, closed: bool = False) -> None:
-        """A line of segments, `thick` in half lengths, at least a pixel."""
-        wide = max(round(thick * self.unit), 1)
-        cv2.polylines(self.pixels, [self._place(points)], closed, _tone(colour), wide, cv2.LINE_AA, shift=4)
+    def line(self, points: ArrayLike, colour: ArrayLike, thick: float, closed: bool = False) -> None:
+        """Draw a polyline, `thick` half lengths but at least a pixel thick."""
+        thickness = max(round(thick * self.unit), 1)
+        draw_line(self.pixels, self._place(points), clip_colour(colour), thickness, closed=closed)
 
-    def rect(self, x0: float, y0: float, x1: float, y1: float, colour, corner: float = 0.0) -> None:
-        """A rectangle, its corners rounded by `corner`."""
-        self.poly(rounded(x0, y0, x1, y1, corner), colour)
+    def rect(self, x0: float, y0: float, x1: float, y1: float, colour: ArrayLike, corner: float = 0.0) -> None:
+        """Fill a rectangle with corners of radius `corner`."""
+        self.poly(_rounded(x0, y0, x1, y1, corner), colour)
 
-    def disc(self, x: float, y: float, radius: float, colour) -> None:
-        """A filled circle."""
-        self.poly(circle(x, y, radius), colour)
-
-
-def _tone(colour) -> tuple:
-    return tuple(float(np.clip(c, 0, 255)) for c in colour)
+    def disc(self, x: float, y: float, radius: float, colour: ArrayLike) -> None:
+        """Fill a circle."""
+        self.poly(_circle(x, y, radius), colour)
 
 
-def circle(x: float, y: float, radius: float) -> np.ndarray:
-    """The points of a circle, float [40, 2]."""
+def _circle(x: float, y: float, radius: float) -> np.ndarray:
+    """Return the points of a circle, float [40, 2]."""
     turn = np.linspace(0, 2 * np.pi, 41)[:-1]
     return np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], 1)
 
 
-def rounded(x0: float, y0: float, x1: float, y1: float, corner: float) -> np.ndarray:
-    """The points of a rectangle with round corners, float [n, 2]."""
+def _rounded(x0: float, y0: float, x1: float, y1: float, corner: float) -> np.ndarray:
+    """Return the points of a rectangle with round corners, float [n, 2]."""
     if corner <= 0:
         return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     arc = np.linspace(0, np.pi / 2, 6)
@@ -78,16 +74,16 @@ def rounded(x0: float, y0: float, x1: float, y1: float, corner: float) -> np.nda
 
 
 def outline(prop: Prop) -> tuple[np.ndarray, float]:
-    """The thing's outline in picture widths, float [n, 2], and how high it stands (for its shadow)."""
+    """Return an object's outline in picture widths, float [n, 2], and its height, for its shadow."""
     shapes = {
-        "book": (rounded(-0.7, -1, 0.7, 1, 0), 0.02), "stack": (rounded(-0.75, -1, 0.75, 1, 0), 0.045),
-        "paper": (rounded(-0.71, -1, 0.71, 1, 0), 0.002), "notebook": (rounded(-0.72, -1, 0.72, 1, 0.06), 0.008),
-        "pen": (rounded(-1, -0.055, 1, 0.055, 0.03), 0.008), "cup": (circle(0, 0, 0.98), 0.05),
-        "keyboard": (rounded(-1, -0.34, 1, 0.34, 0.04), 0.015), "phone": (rounded(-0.49, -1, 0.49, 1, 0.12), 0.008),
-        "coaster": (circle(0, 0, 1), 0.004), "glasses": (rounded(-1, -0.3, 1, 0.3, 0.2), 0.01),
-        "cable": (rounded(-0.01, -0.01, 0.01, 0.01, 0), 0.0), "mouse": (rounded(-0.58, -1, 0.58, 1, 0.5), 0.025),
-        "note": (rounded(-1, -1, 1, 1, 0), 0.003), "ruler": (rounded(-1, -0.1, 1, 0.1, 0), 0.003),
-        "laptop": (rounded(-1, -0.7, 1, 0.7, 0.05), 0.02),
+        "book": (_rounded(-0.7, -1, 0.7, 1, 0), 0.02), "stack": (_rounded(-0.75, -1, 0.75, 1, 0), 0.045),
+        "paper": (_rounded(-0.71, -1, 0.71, 1, 0), 0.002), "notebook": (_rounded(-0.72, -1, 0.72, 1, 0.06), 0.008),
+        "pen": (_rounded(-1, -0.055, 1, 0.055, 0.03), 0.008), "cup": (_circle(0, 0, 0.98), 0.05),
+        "keyboard": (_rounded(-1, -0.34, 1, 0.34, 0.04), 0.015), "phone": (_rounded(-0.49, -1, 0.49, 1, 0.12), 0.008),
+        "coaster": (_circle(0, 0, 1), 0.004), "glasses": (_rounded(-1, -0.3, 1, 0.3, 0.2), 0.01),
+        "cable": (_rounded(-0.01, -0.01, 0.01, 0.01, 0), 0.0), "mouse": (_rounded(-0.58, -1, 0.58, 1, 0.5), 0.025),
+        "note": (_rounded(-1, -1, 1, 1, 0), 0.003), "ruler": (_rounded(-1, -0.1, 1, 0.1, 0), 0.003),
+        "laptop": (_rounded(-1, -0.7, 1, 0.7, 0.05), 0.02),
     }  # fmt: skip
     points, height = shapes[prop.kind]
     cos, sin = np.cos(prop.turn), np.sin(prop.turn)
@@ -95,12 +91,14 @@ def outline(prop: Prop) -> tuple[np.ndarray, float]:
 
 
 def draw_prop(pixels: np.ndarray, prop: Prop) -> None:
-    """Draw a thing into the picture, uint8 [height, width, 3], in place."""
-    _DRAW[prop.kind](Painter(pixels, prop), np.random.default_rng([prop.seed, 61]), np.array(prop.colour))
+    """Draw an object into a picture, uint8 [height, width, 3], in place."""
+    _PAINT[prop.kind](Painter(pixels, prop), np.random.default_rng([prop.seed, 61]), np.array(prop.colour))
 
 
-def _print(p: Painter, rng, x0: float, y0: float, x1: float, y1: float, pitch: float, ink=(70, 70, 78)) -> None:
-    """Rows of words as short dashes."""
+def _print_words(
+    p: Painter, rng: np.random.Generator, x0: float, y0: float, x1: float, y1: float, pitch: float, ink: Colour
+) -> None:
+    """Print rows of words as short dashes."""
     for y in np.arange(y0, y1, pitch):
         x, end = x0, x1 if rng.random() < 0.75 else x0 + (x1 - x0) * rng.uniform(0.0, 0.8)
         while x < end - 0.02:
@@ -109,7 +107,7 @@ def _print(p: Painter, rng, x0: float, y0: float, x1: float, y1: float, pitch: f
             x += wide + pitch * 0.55
 
 
-def _book(p: Painter, rng, colour) -> None:
+def _book(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     p.rect(-0.7, -1, 0.7, 1, colour * 0.78)
     p.rect(-0.69, -0.995, 0.68, 0.985, colour)
     p.line([(-0.62, -1), (-0.62, 1)], colour * 0.86, 0.02)
@@ -125,7 +123,7 @@ def _book(p: Painter, rng, colour) -> None:
         p.line([(-0.45, y), (rng.uniform(-0.1, 0.55), y)], white, 0.07)
 
 
-def _stack(p: Painter, rng, colour) -> None:
+def _stack(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     for i in range(int(rng.integers(2, 4))):
         shift = rng.uniform(-0.07, 0.07, 2)
         tone = np.clip(colour + rng.uniform(-70, 70, 3) * (i > 0), 15, 240)
@@ -136,24 +134,16 @@ def _stack(p: Painter, rng, colour) -> None:
     p.line([(x0 + 0.15, y0 + 0.3), (x1 - 0.3, y0 + 0.3)], 245 - tone * 0.7, 0.08)
 
 
-def _paper(p: Painter, rng, colour) -> None:
+def _paper(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     white = 205 + colour * 0.18
     p.rect(-0.71, -1, 0.71, 1, white * 0.93)
     p.rect(-0.705, -0.995, 0.705, 0.995, white)
     if rng.random() < 0.75:
-        _print(
-            p,
-            rng,
-            -0.55,
-            rng.uniform(-0.8, -0.5),
-            0.55,
-            rng.uniform(0.2, 0.85),
-            rng.uniform(0.04, 0.07),
-            (110, 110, 116),
-        )
+        top, bottom, pitch = rng.uniform(-0.8, -0.5), rng.uniform(0.2, 0.85), rng.uniform(0.04, 0.07)
+        _print_words(p, rng, -0.55, top, 0.55, bottom, pitch, (110, 110, 116))
 
 
-def _notebook(p: Painter, rng, colour) -> None:
+def _notebook(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     _paper(p, np.random.default_rng([1, 62]), colour)
     for y in np.arange(-0.8, 0.95, 0.08):
         p.line([(-0.7, y), (0.7, y)], (170, 190, 215), 0.006)
@@ -162,7 +152,7 @@ def _notebook(p: Painter, rng, colour) -> None:
         p.line([(-0.63, y), (-0.74, y + 0.01)], (120, 120, 126), 0.02)
 
 
-def _pen(p: Painter, rng, colour) -> None:
+def _pen(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     p.poly([(-1, -0.012), (-0.84, -0.05), (-0.84, 0.05), (-1, 0.012)], colour * 0.5)
     p.rect(-0.86, -0.055, 0.98, 0.055, colour, 0.03)
     p.rect(-0.84, -0.035, 0.94, -0.01, np.minimum(colour * 0.6 + 105, 255))
@@ -170,7 +160,7 @@ def _pen(p: Painter, rng, colour) -> None:
     p.rect(0.45, -0.02, 0.97, 0.02, colour * 0.6)
 
 
-def _cup(p: Painter, rng, colour) -> None:
+def _cup(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     p.line([(0.7, -0.24), (1.28, -0.2), (1.34, 0.0), (1.28, 0.2), (0.7, 0.24)], colour * 0.85, 0.17)
     p.disc(0, 0, 0.98, colour * 0.88)
     p.disc(0, 0, 0.95, np.minimum(colour * 1.05, 255))
@@ -180,7 +170,7 @@ def _cup(p: Painter, rng, colour) -> None:
     p.disc(0.1, 0.1, 0.6, np.minimum(drink * 1.12, 255))
 
 
-def _keyboard(p: Painter, rng, colour) -> None:
+def _keyboard(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     body = colour * 0.4 if rng.random() < 0.5 else 150 + colour * 0.3
     p.rect(-1, -0.34, 1, 0.34, body * 0.8, 0.04)
     p.rect(-0.995, -0.335, 0.995, 0.325, body, 0.04)
@@ -195,7 +185,7 @@ def _keyboard(p: Painter, rng, colour) -> None:
             x += wide + 0.02
 
 
-def _phone(p: Painter, rng, colour) -> None:
+def _phone(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     p.rect(-0.49, -1, 0.49, 1, colour * 0.35, 0.12)
     glass = np.array((16, 17, 20.0))
     p.rect(-0.455, -0.965, 0.455, 0.965, glass, 0.1)
@@ -203,21 +193,21 @@ def _phone(p: Painter, rng, colour) -> None:
     p.disc(0, -0.9, 0.025, (40, 40, 46))
 
 
-def _coaster(p: Painter, rng, colour) -> None:
+def _coaster(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     p.disc(0, 0, 1, colour * 0.8)
     p.disc(0, 0, 0.96, colour)
-    p.line(circle(0, 0, 0.7), colour * 0.7, 0.03, True)
+    p.line(_circle(0, 0, 0.7), colour * 0.7, 0.03, True)
 
 
-def _glasses(p: Painter, rng, colour) -> None:
+def _glasses(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     tone = colour * 0.3
     for x in (-0.52, 0.52):
-        p.line(rounded(x - 0.38, -0.3, x + 0.38, 0.26, 0.2), tone, 0.06, True)
+        p.line(_rounded(x - 0.38, -0.3, x + 0.38, 0.26, 0.2), tone, 0.06, True)
         p.line([(x * 1.73, -0.2), (x * 1.6, 0.95), (x * 1.1, 1.2)], tone, 0.05)
     p.line([(-0.14, -0.1), (0, -0.16), (0.14, -0.1)], tone, 0.06)
 
 
-def _cable(p: Painter, rng, colour) -> None:
+def _cable(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     t = np.linspace(0, 1, 60)
     knots = rng.normal(0, 0.22, 6)
     sway = np.interp(t, np.linspace(0, 1, 6), knots)
@@ -232,7 +222,7 @@ def _cable(p: Painter, rng, colour) -> None:
         p.rect(x + 0.09 * way, y - 0.022, x + 0.13 * way, y + 0.022, (170, 170, 174))
 
 
-def _mouse(p: Painter, rng, colour) -> None:
+def _mouse(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     body = colour * 0.3 if rng.random() < 0.6 else 190 + colour * 0.2
     p.rect(-0.58, -1, 0.58, 1, body * 0.85, 0.5)
     p.rect(-0.5, -0.9, 0.46, 0.86, np.minimum(body * 1.08, 255), 0.42)
@@ -240,20 +230,20 @@ def _mouse(p: Painter, rng, colour) -> None:
     p.rect(-0.07, -0.72, 0.07, -0.4, body * 0.45, 0.06)
 
 
-def _note(p: Painter, rng, colour) -> None:
+def _note(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     tone = np.array([(250, 232, 120), (250, 170, 190), (170, 220, 170), (160, 205, 240)][rng.integers(4)], float)
     p.rect(-1, -1, 1, 1, tone)
-    _print(p, rng, -0.8, -0.6, 0.8, 0.5, 0.25, (60, 60, 90))
+    _print_words(p, rng, -0.8, -0.6, 0.8, 0.5, 0.25, (60, 60, 90))
 
 
-def _ruler(p: Painter, rng, colour) -> None:
+def _ruler(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     tone = 120 + colour * 0.5
     p.rect(-1, -0.1, 1, 0.1, tone)
     for i, x in enumerate(np.arange(-0.96, 0.97, 0.032)):
         p.line([(x, -0.1), (x, -0.02 if i % 5 == 0 else -0.06)], tone * 0.35, 0.004)
 
 
-def _laptop(p: Painter, rng, colour) -> None:
+def _laptop(p: Painter, rng: np.random.Generator, colour: np.ndarray) -> None:
     body = 120 + colour * 0.4
     p.rect(-1, -0.7, 1, 0.7, body * 0.8, 0.05)
     p.rect(-0.99, -0.69, 0.99, 0.685, body, 0.05)
@@ -263,7 +253,7 @@ def _laptop(p: Painter, rng, colour) -> None:
             p.rect(x, -0.6 + row * 0.135, x + 0.11, -0.49 + row * 0.135, (38, 38, 42), 0.015)
 
 
-_DRAW = {
+_PAINT = {
     "book": _book, "stack": _stack, "paper": _paper, "notebook": _notebook, "pen": _pen, "cup": _cup,
     "keyboard": _keyboard, "phone": _phone, "coaster": _coaster, "glasses": _glasses, "cable": _cable, "mouse": _mouse,
     "note": _note, "ruler": _ruler, "laptop": _laptop,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pageflip.cli.extras import EXTRA_OF
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 from uploads_factory import picture
 
 # what the extras bring, by the names of imports; torch's and MLflow's own dependencies are blocked with them
@@ -46,7 +46,7 @@ def run_base(tmp_path, monkeypatch):
 
 
 def test_it_predicts_frames_finds_events_and_writes_stills(run_base, write_model, tmp_path):
-    write_video(tmp_path / "book.mp4", seed=1, book=0, flips=1, width=90, height=160, fps=10)
+    write_video(tmp_path / "book.mp4", VideoPlan(seed=1, book=0, flips=1, width=90, height=160, fps=10))
     model = write_model(tmp_path / "model.onnx")
     for chosen in ([], ["--model", model]):
         folder = tmp_path / f"stills-{len(list(tmp_path.iterdir()))}"

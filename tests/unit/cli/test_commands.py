@@ -12,7 +12,7 @@ import pytest
 from pageflip.cli import app
 from pageflip.frames.names import frame_path
 from pageflip.registry import promotion
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 from uploads_factory import picture
 
 
@@ -151,7 +151,7 @@ def test_predictions_can_be_read_as_csv(run, champion, tmp_path):
 
 
 def test_a_video_gives_frames_and_times(run, champion, tmp_path):
-    truth = write_video(tmp_path / "book.mp4", seed=1, book=0, flips=1, width=90, height=160, fps=10)
+    truth = write_video(tmp_path / "book.mp4", VideoPlan(seed=1, book=0, flips=1, width=90, height=160, fps=10))
     code, out, _ = run("predict", tmp_path / "book.mp4", "--format", "json")
     rows = json.loads(out)
     assert (code, len(rows)) == (0, truth["frames"])
@@ -241,7 +241,7 @@ def test_events_of_a_single_picture_are_refused(run, champion, tmp_path):
 def test_labelled_videos_are_judged_and_shown_on_a_page(run, champion, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
-    truth = write_video(folder / "book.mp4", seed=1, book=0, flips=1, width=90, height=160, fps=10)
+    truth = write_video(folder / "book.mp4", VideoPlan(seed=1, book=0, flips=1, width=90, height=160, fps=10))
     (folder / "book.events.json").write_text(json.dumps(truth))
     code, out, _ = run("evaluate-videos", folder, "--out", tmp_path / "judged", "--format", "json")
     assert code == 0

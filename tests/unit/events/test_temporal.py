@@ -30,7 +30,7 @@ from pageflip.events.temporal import (
 from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
 from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
 from pageflip.params.all import load_params
-from pageflip.synthetic.video import write_video
+from pageflip.synthetic.video import VideoPlan, write_video
 
 PLAN = load_params(Path(__file__).parents[3] / "params.yaml").events.temporal
 COUNT = 50
@@ -137,7 +137,7 @@ def drawn_video():
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        truth = write_video(path, seed=7, book=3, flips=3, width=216, height=384)
+        truth = write_video(path, VideoPlan(seed=7, book=3, flips=3, width=216, height=384))
         frames = [(rgb.copy(), time_s) for _, time_s, rgb in iter_video(path, 108, 192)]
     states = np.zeros(len(frames), int)
     for event in truth["events"]:

@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import cv2
-import numpy as np
 import psutil
 import pytest
 
@@ -14,10 +14,9 @@ from pageflip.frames.names import list_frames, read_books
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import DEFAULT
-from pageflip.synthetic.records import read_scene
 from pageflip.synthetic.sheet import contact_sheet
 from pageflip.synthetic.stage.clips import plan_clips
-from pageflip.synthetic.stage.draw import render_clip, render_script
+from pageflip.synthetic.stage.motion import state_at
 from pageflip.synthetic.stage.scripts import clip_script
 
 SMALL = {"width": 108, "height": 192}
@@ -33,29 +32,20 @@ def contents(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_a_clip_is_drawn_again_from_its_scene_file(tmp_path):
+def test_a_scene_file_holds_the_clip_its_script_and_what_each_frame_shows(tmp_path):
     clips = plan(books=1, clips_per_book=2, frames_per_clip=3)
     write_archive(clips, tmp_path / "raw", workers=1)
     for clip in clips:
-        path = tmp_path / "raw" / "scenes" / clip.label / f"{clip.video}.json"
-        script, described = read_scene(path)
-        assert described == clip
-        assert script == clip_script(clip, DEFAULT)
-        again = list(render_script(script, described))
-        assert all(np.array_equal(a.image, b.image) for a, b in zip(again, render_clip(clip), strict=True))
-        records = json.loads(path.read_text())["frames"]
-        assert [record["number"] for record in records] == list(clip.numbers)
-        assert all((record["lift"] > 0) == (clip.label == "flip") for record in records)
-
-
-@pytest.mark.parametrize("content", ["", "{}", '{"format": 9}', '{"format": 1, "clip": null, "script": {"seed": 1}}'])
-def test_a_file_that_describes_no_scene_is_refused(tmp_path, content):
-    path = tmp_path / "scene.json"
-    with pytest.raises(DataError, match="there is no"):
-        read_scene(path)
-    path.write_text(content)
-    with pytest.raises(DataError, match="describes no scene"):
-        read_scene(path)
+        scene = json.loads((tmp_path / "raw" / "scenes" / clip.label / f"{clip.video}.json").read_text())
+        script = clip_script(clip, DEFAULT)
+        assert scene["clip"] == json.loads(json.dumps(asdict(clip)))
+        assert scene["script"] == json.loads(json.dumps(asdict(script)))
+        states = [(number, state_at(script, (number - 1) * script.step)) for number in clip.numbers]
+        assert scene["frames"] == [
+            {"number": number, "lift": round(state.lift, 6), "pages": list(state.pages) if state.pages else None}
+            for number, state in states
+        ]
+        assert all((frame["lift"] > 0) == (clip.label == "flip") for frame in scene["frames"])
 
 
 def test_contact_sheet_shows_both_labels_and_the_real_frames_beside_them(tmp_path):

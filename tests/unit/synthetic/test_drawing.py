@@ -11,9 +11,9 @@ from pageflip.synthetic.book.geometry import Bend, BookHalf, book_to_world, lyin
 from pageflip.synthetic.book.pages import page_texture
 from pageflip.synthetic.ranges import DEFAULT
 from pageflip.synthetic.stage.clips import plan_clips
-from pageflip.synthetic.stage.draw import Stage
-from pageflip.synthetic.stage.hand_layers import People
-from pageflip.synthetic.stage.motion import HandPose, hand_poses, material_point, pose_at
+from pageflip.synthetic.stage.hand_layers import HandRenderer
+from pageflip.synthetic.stage.motion import HandPose, hand_poses, point_on_sheet, state_at
+from pageflip.synthetic.stage.renderer import Renderer
 from pageflip.synthetic.stage.scripts import clip_script
 
 WIDE, TALL = 216, 384
@@ -35,8 +35,8 @@ def a_hand_at_the_outer_edge():
     script = script_of()
     look = replace(script.look, lying=replace(script.look.lying, page=(0.38, 0.6), spine=(0.45, 0.8)))
     script = replace(script, look=look)
-    tip = material_point(look, None, 0.0, 0.9, 0.1)
-    return People(script, WIDE, TALL), HandPose(tuple(tip), (1.5, 1.1), "pinch", "over", True)
+    tip = point_on_sheet(look, None, 0.0, 0.9, 0.1)
+    return HandRenderer(script, WIDE, TALL), HandPose(tuple(tip), (1.5, 1.1), "pinch", "over", True)
 
 
 @pytest.mark.parametrize("thumb_on_top", [True, False])
@@ -56,7 +56,7 @@ def test_a_tucked_hand_throws_no_shadow_on_the_page_above_it(held):
     people, hand = held
     over, tucked = np.zeros((96, 54), np.uint8), np.zeros((96, 54), np.uint8)
     for mask, layer in ((over, "over"), (tucked, "tucked")):
-        people.cast(mask, replace(hand, layer=layer), not people.pins_with_right, np.array([0.4, -0.2]), 0.25)
+        people.cast_shadow(mask, replace(hand, layer=layer), not people.pins_with_right, np.array([0.4, -0.2]), 0.25)
     page = people.page_mask((0, 0, 54, 96), 0.25) > 0
     assert over[page].max() > 200
     assert tucked[page].max() == 0
@@ -65,7 +65,7 @@ def test_a_tucked_hand_throws_no_shadow_on_the_page_above_it(held):
 
 def test_a_hand_below_a_sheet_does_not_reach_past_the_spine(held):
     people, hand = held
-    hand = replace(hand, tip=tuple(material_point(people.look, None, 0.0, 0.1, 0.0)))
+    hand = replace(hand, tip=tuple(point_on_sheet(people.look, None, 0.0, 0.1, 0.0)))
     left = people.page_mask((0, 0, WIDE, TALL), 1.0, (-1,)) > 0
     assert drawn(people, hand)[left].max() > 200
     beyond = drawn(people, hand, within=1)[left]
@@ -76,7 +76,7 @@ def test_a_hand_below_a_sheet_does_not_reach_past_the_spine(held):
 def test_arms_reach_to_the_rim_of_the_picture_whatever_is_drawn_of_them():
     for seed in range(4):
         script = script_of(seed=seed, label="flip")
-        cut, whole = People(script, WIDE, TALL), People(script, WIDE, TALL)
+        cut, whole = HandRenderer(script, WIDE, TALL), HandRenderer(script, WIDE, TALL)
         whole._reach = lambda shape, right: 3.1
         for hands in list(hand_poses(script))[::4]:
             for hand, right in zip(hands, (not cut.pins_with_right, cut.pins_with_right), strict=True):
@@ -91,13 +91,13 @@ def test_print_reads_the_right_way_also_in_a_mirrored_picture(mirrored):
     script = script_of(seed=6)
     level = BookHalf(0.01, 0.01, 0.1)
     look = replace(script.look, mirrored=mirrored, lying=replace(script.look.lying, turn=0.0, right=level, left=level))
-    stage = Stage(replace(script, look=look, wave=(0.0, 0.0)), WIDE * 2, TALL * 2)
+    renderer = Renderer(replace(script, look=look, wave=(0.0, 0.0)), WIDE * 2, TALL * 2)
     number = 2 * script.opened + 1
-    picture = stage._lying(pose_at(stage.script, 0.0))
+    picture = renderer._lying(state_at(renderer.script, 0.0))
     points = project(look.phone, book_to_world(look.lying, lying_page(look.lying, 1)))[[0, 0, -1, -1], [3, -1, -1, 3]]
     size = (200, 300)
     corners = np.array([(0, 0), (size[0], 0), size, (0, size[1])], np.float32)
-    view = cv2.getPerspectiveTransform((points * stage.wide).astype(np.float32), corners)
+    view = cv2.getPerspectiveTransform((points * renderer.wide).astype(np.float32), corners)
     seen = cv2.cvtColor(cv2.warpPerspective(picture, view, size), cv2.COLOR_RGB2GRAY)
     if mirrored:  # the whole picture is turned over once more when it is developed
         seen, number = seen[:, ::-1], number + 1

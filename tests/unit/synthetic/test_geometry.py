@@ -9,7 +9,7 @@ import pytest
 from pageflip.base.errors import ConfigError
 from pageflip.synthetic.book.geometry import Bend, BookHalf, OpenBook, lying_page, sheet, sheet_lift
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synthesize
-from pageflip.synthetic.stage.motion import Flip, hand_poses
+from pageflip.synthetic.stage.motion import FlipMotion, hand_poses
 from pageflip.synthetic.stage.scripts import video_script
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
@@ -41,7 +41,7 @@ def test_a_lifted_corner_rises_while_the_spine_and_the_other_corner_stay():
 
 
 def test_a_flip_goes_by_its_points_and_rests_before_and_after():
-    flip = Flip(((2.0, 0.1), (6.0, 0.5), (9.0, 0.5), (12.0, 0.9)), 0.5, Bend(0.0, 0.0, 0.5, 0.0, 1))
+    flip = FlipMotion(((2.0, 0.1), (6.0, 0.5), (9.0, 0.5), (12.0, 0.9)), 0.5, Bend(0.0, 0.0, 0.5, 0.0, 1))
     way = [flip.progress(t) for t in np.linspace(0, 14, 50)]
     assert way == sorted(way)
     assert [flip.progress(t) for t in (0, 2, 6, 7.5, 12, 20)] == pytest.approx([0.1, 0.1, 0.5, 0.5, 0.9, 0.9])

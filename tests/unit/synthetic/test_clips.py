@@ -11,8 +11,8 @@ from pageflip.base.errors import ConfigError
 from pageflip.synthetic.book.geometry import sheet_lift
 from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Ranges, StillKinds
 from pageflip.synthetic.stage.clips import plan_clips
-from pageflip.synthetic.stage.draw import render_clip
-from pageflip.synthetic.stage.motion import pose_at
+from pageflip.synthetic.stage.motion import state_at
+from pageflip.synthetic.stage.renderer import Renderer
 from pageflip.synthetic.stage.scripts import clip_script
 
 SMALL = {"width": 108, "height": 192}
@@ -22,6 +22,18 @@ def plan(seed=3, books=2, clips_per_book=4, frames_per_clip=6, **size):
     return plan_clips(
         seed=seed, books=books, clips_per_book=clips_per_book, frames_per_clip=frames_per_clip, **(size or SMALL)
     )
+
+
+def render(clip):
+    """The picture and the state of each frame."""
+    script = clip_script(clip, DEFAULT)
+    renderer = Renderer(script, clip.width, clip.height)
+    for number in clip.numbers:
+        yield renderer.render((number - 1) * script.step)
+
+
+def first_image(clip):
+    return next(render(clip))[0]
 
 
 def test_plan_gives_each_book_as_many_clips_of_either_label_and_numbers_labels_separately():
@@ -59,22 +71,21 @@ def test_plan_refuses_numbers_that_cannot_be(wrong, message):
 
 def test_every_flip_frame_has_its_page_in_the_air_and_no_other_frame_has():
     for clip in plan(seed=5, books=5, clips_per_book=4, frames_per_clip=2, width=64, height=112):
-        frames = list(render_clip(clip))
-        assert [frame.number for frame in frames] == list(clip.numbers)
-        assert all((frame.lift > 0) == (clip.label == "flip") for frame in frames), clip
-        assert all(frame.image.shape == (112, 64, 3) and frame.image.dtype == np.uint8 for frame in frames)
+        for image, state in render(clip):
+            assert (state.lift > 0) == (clip.label == "flip"), clip
+            assert (image.shape, image.dtype) == ((112, 64, 3), np.uint8)
 
 
 def test_frames_depend_on_the_seed_and_on_nothing_else():
-    one, again, other = (list(render_clip(plan(seed=seed)[0])) for seed in (3, 3, 4))
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, again, strict=True))
-    assert not any(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+    one, again, other = ([image for image, _ in render(plan(seed=seed)[0])] for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_a_large_picture_shows_the_same_scene_as_a_small_one():
     clip = plan(frames_per_clip=2)[0]
-    large = next(render_clip(replace(clip, width=648, height=1152))).image
-    small = next(render_clip(replace(clip, width=324, height=576))).image
+    large = first_image(replace(clip, width=648, height=1152))
+    small = first_image(replace(clip, width=324, height=576))
     difference = cv2.resize(large, (27, 48), interpolation=cv2.INTER_AREA).astype(int) - cv2.resize(
         small, (27, 48), interpolation=cv2.INTER_AREA
     )
@@ -85,7 +96,7 @@ def test_books_look_different_and_both_labels_come_in_the_same_brightness():
     clips = plan(seed=9, books=12, clips_per_book=2, frames_per_clip=2, width=64, height=112)
     means = {label: [] for label in ("flip", "notflip")}
     for clip in clips:
-        means[clip.label].append(next(render_clip(clip)).image.mean())
+        means[clip.label].append(first_image(clip).mean())
     assert np.std(means["flip"]) > 10
     assert np.std(means["notflip"]) > 10
     assert abs(np.mean(means["flip"]) - np.mean(means["notflip"])) < 20
@@ -98,8 +109,8 @@ def test_every_kind_of_flip_has_its_sheet_in_the_air_in_each_frame(kind):
     for clip in plan(seed=12, books=4, frames_per_clip=8):
         if clip.label == "flip":
             script = clip_script(clip, ranges)
-            poses = [pose_at(script, (number - 1) * script.step) for number in clip.numbers]
-            assert all(pose.flip and pose.lift > 0 and pose.pages is None for pose in poses), clip
+            states = [state_at(script, (number - 1) * script.step) for number in clip.numbers]
+            assert all(state.flip and state.lift > 0 and state.pages is None for state in states), clip
 
 
 @pytest.mark.parametrize("kind", StillKinds.model_fields)
@@ -109,14 +120,14 @@ def test_every_hard_negative_leaves_all_pages_lying(kind):
     for clip in plan(seed=12, books=4, frames_per_clip=8):
         if clip.label == "notflip":
             script = clip_script(clip, ranges)
-            poses = [pose_at(script, (number - 1) * script.step) for number in clip.numbers]
+            states = [state_at(script, (number - 1) * script.step) for number in clip.numbers]
             assert script.flips == ()
-            assert {(pose.flip, pose.lift, pose.pages) for pose in poses} == {(None, 0.0, poses[0].pages)}
+            assert {(state.flip, state.lift, state.pages) for state in states} == {(None, 0.0, states[0].pages)}
 
 
 def test_no_two_clips_look_alike():
     clips = plan(seed=8, books=4, frames_per_clip=2, width=64, height=112)
-    small = [cv2.resize(next(render_clip(clip)).image, (16, 28), interpolation=cv2.INTER_AREA) for clip in clips]
+    small = [cv2.resize(first_image(clip), (16, 28), interpolation=cv2.INTER_AREA) for clip in clips]
     for i, one in enumerate(small):
         assert all(np.abs(one.astype(int) - two).mean() > 2 for two in small[i + 1 :])
 
@@ -125,8 +136,8 @@ def test_labels_agree_with_where_the_sheet_is_over_many_scripts():
     for clip in plan(seed=21, books=40, clips_per_book=2, frames_per_clip=4):
         script = clip_script(clip, DEFAULT)
         for number in clip.numbers:
-            pose = pose_at(script, (number - 1) * script.step)
-            assert (pose.lift > 0) == (pose.flip is not None) == (clip.label == "flip")
-            assert (pose.pages is None) == (pose.lift > 0)
-            if pose.flip:
-                assert pose.lift == sheet_lift(script.look.lying, pose.flip.bend, pose.progress)
+            state = state_at(script, (number - 1) * script.step)
+            assert (state.lift > 0) == (state.flip is not None) == (clip.label == "flip")
+            assert (state.pages is None) == (state.lift > 0)
+            if state.flip:
+                assert state.lift == sheet_lift(script.look.lying, state.flip.bend, state.progress)
