@@ -6,12 +6,12 @@ from typing import Any
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.registry import journal
-from pageflip.registry.client import client, explained
+from pageflip.registry.client import client, translate_errors
 from pageflip.registry.journal import CHAMPION, PREVIOUS, Move
 from pageflip.registry.versions import get_version
 
 
-@explained
+@translate_errors
 def alias_history(name: str) -> tuple[dict[str, str], list[Move]]:
     """Where the aliases of a model point now, and all moves that its journal knows of, oldest first.
 
@@ -20,7 +20,7 @@ def alias_history(name: str) -> tuple[dict[str, str], list[Move]]:
     return journal.read_state(client(), name)
 
 
-@explained
+@translate_errors
 def move_alias(
     name: str,
     alias: str,
@@ -71,7 +71,7 @@ def move_alias(
     return move
 
 
-@explained
+@translate_errors
 def settle_moves(name: str) -> None:
     """Give every move that was cut short, be it by an earlier attempt of this run, the outcome that it had."""
     mlflow_client = client()

@@ -22,7 +22,7 @@ MISTAKES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a retry wil
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def explained(function: F) -> F:
+def translate_errors(function: F) -> F:
     """Turn MLflow's failures to reach its server or database into an error that names the address."""
 
     @wraps(function)
@@ -88,19 +88,19 @@ def mark(mlflow_client: MlflowClient, run_id: str) -> None:
         mlflow_client.set_tag(run_id, key, value)
 
 
-@explained
+@translate_errors
 def mark_run(run_id: str) -> None:
     """Note on an MLflow run that this Airflow run restored what came of it."""
     mark(client(), run_id)
 
 
-@explained
+@translate_errors
 def get_run(run_id: str) -> Run:
     """A tracking run by its id."""
     return client().get_run(run_id)
 
 
-@explained
+@translate_errors
 def read_run_text(run_id: str, artifact: str) -> str | None:
     """A text file among a run's artifacts; None when it has none of that name."""
     from tempfile import TemporaryDirectory

@@ -17,7 +17,7 @@ from pageflip.registry.journal import Move
 
 
 @dataclass(frozen=True)
-class Judged:
+class VersionPredictions:
     """A version's probabilities on the test part (float [N]), and its threshold."""
 
     version: str
@@ -26,7 +26,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One condition of the gate: whether it holds, and in words why."""
 
     name: str
@@ -34,12 +34,12 @@ class Check:
     why: str
 
 
-def f1_of(test: pd.DataFrame, judged: Judged) -> float:
+def f1_of(test: pd.DataFrame, judged: VersionPredictions) -> float:
     """F1 of class flip on the table of test frames (columns label, target, group, and clip and book if known)."""
     return float(binary_metrics(test["target"], judged.probability, judged.threshold)["f1"])
 
 
-def books_of(test: pd.DataFrame, judged: Judged) -> dict[str, float]:
+def books_of(test: pd.DataFrame, judged: VersionPredictions) -> dict[str, float]:
     """F1 of each book that is known and has frames of both labels, lowest first."""
     if "book" not in test or test["book"].isna().all():
         return {}
@@ -48,12 +48,14 @@ def books_of(test: pd.DataFrame, judged: Judged) -> dict[str, float]:
     return {book: f1 for f1, book in sorted(known)}
 
 
-def check_floors(f1: float, books: dict[str, float], latency_ms: float, params: Promote, protocol: str) -> list[Check]:
+def check_floors(
+    f1: float, books: dict[str, float], latency_ms: float, params: Promote, protocol: str
+) -> list[GateCheck]:
     """The conditions on the candidate alone."""
     leaky = protocol == "supplied"
     split = f"the test split is {SUPPLIED_NAME if leaky else 'free of leaks'}"
     checks = [
-        Check("split", not leaky, split + (" and proves nothing" if leaky else "")),
+        GateCheck("split", not leaky, split + (" and proves nothing" if leaky else "")),
         _floor("min_f1", f"F1 {f1:.4f}", f1, params.min_f1),
     ]
     if books and params.min_book_f1:
@@ -63,25 +65,27 @@ def check_floors(f1: float, books: dict[str, float], latency_ms: float, params: 
         passed = latency_ms <= params.max_latency_ms
         verdict = "within" if passed else "over"
         why = f"{latency_ms:.1f} ms a frame, {verdict} promote.max_latency_ms = {params.max_latency_ms:g}"
-        checks.append(Check("max_latency_ms", passed, why))
+        checks.append(GateCheck("max_latency_ms", passed, why))
     return checks
 
 
-def _floor(name: str, found: str, value: float, least: float) -> Check:
+def _floor(name: str, found: str, value: float, least: float) -> GateCheck:
     passed = value >= least
-    return Check(name, passed, f"{found}, {'at least' if passed else 'below'} promote.{name} = {least:g}")
+    return GateCheck(name, passed, f"{found}, {'at least' if passed else 'below'} promote.{name} = {least:g}")
 
 
-def check_history(version: str, rolled_back: Move | None) -> Check:
+def check_history(version: str, rolled_back: Move | None) -> GateCheck:
     """That nobody has taken this version back: a retraining must not undo a rollback."""
     if rolled_back is None:
-        return Check("history", True, f"version {version} was never rolled back")
+        return GateCheck("history", True, f"version {version} was never rolled back")
     day = rolled_back.time.date().isoformat()
     why = f"version {version} was rolled back on {day} ({rolled_back.reason}); promote.override can bring it back"
-    return Check("history", False, why)
+    return GateCheck("history", False, why)
 
 
-def compare(test: pd.DataFrame, candidate: Judged, champion: Judged, params: Promote) -> dict[str, float]:
+def compare(
+    test: pd.DataFrame, candidate: VersionPredictions, champion: VersionPredictions, params: Promote
+) -> dict[str, float]:
     """The paired bootstrap of candidate against champion (see `pageflip.evaluation.metrics.paired_bootstrap`)."""
     return paired_bootstrap(
         test["target"],
@@ -96,7 +100,7 @@ def compare(test: pd.DataFrame, candidate: Judged, champion: Judged, params: Pro
     )
 
 
-def check_champion(version: str, f1: float, paired: dict[str, float], params: Promote) -> Check:
+def check_champion(version: str, f1: float, paired: dict[str, float], params: Promote) -> GateCheck:
     """That the candidate is not worse than the champion, with the probability that is asked for."""
     probability = paired["probability_not_worse"]
     passed = probability >= params.min_probability
@@ -106,10 +110,10 @@ def check_champion(version: str, f1: float, paired: dict[str, float], params: Pr
         f"{verdict} the champion, version {version}, with {f1:.4f} (probability {probability:.3f} {sign} "
         f"{params.min_probability:g} that it loses at most {params.f1_margin:g})"
     )
-    return Check("champion", passed, why)
+    return GateCheck("champion", passed, why)
 
 
-def conclude(facts: str, checks: list[Check], *, override: str | None) -> dict[str, Any]:
+def conclude(facts: str, checks: list[GateCheck], *, override: str | None) -> dict[str, Any]:
     """The decision: {promoted, overridden, reason, checks}.
 
     Args:

@@ -19,7 +19,7 @@ from pageflip.inference.predictor import Predictor
 from pageflip.params.promote import Promote
 from pageflip.registry import gate, journal, versions
 from pageflip.registry.aliases import alias_history, move_alias, settle_moves
-from pageflip.registry.gate import Check, Judged
+from pageflip.registry.gate import GateCheck, VersionPredictions
 from pageflip.registry.journal import CHAMPION, PREVIOUS, Move
 from pageflip.registry.loading import load_predictor
 from pageflip.registry.versions import ARTIFACT, get_version
@@ -156,7 +156,7 @@ def decide(
     """Judge candidate and champion on the test part; every figure, every check, and whether to promote."""
     rows, target = part_rows(assignment, "test")
     test = assignment[assignment["part"] == "test"].assign(target=target)
-    ours = judge(name, candidate, frames[rows])
+    ours = predict_version(name, candidate, frames[rows])
     f1, books = gate.f1_of(test, ours), gate.books_of(test, ours)
     champion, override = champion_number(name), override_for(candidate, params)
     facts = f"version {candidate} has F1 {f1:.4f} on {len(rows)} test frames"
@@ -207,29 +207,29 @@ def compare_with(
     champion: str | None,
     frames: np.ndarray,
     test: pd.DataFrame,
-    ours: Judged,
+    ours: VersionPredictions,
     params: Promote,
     *,
     forced: bool,
-) -> tuple[dict[str, Any], Check]:
+) -> tuple[dict[str, Any], GateCheck]:
     """The figures of the champion beside the candidate's, and the check; a champion that cannot be judged is an error.
 
     Args:
         forced: the candidate is promoted in any case, so that such a champion is only noted.
     """
     if champion is None:
-        return {}, Check("champion", True, "and there was no champion")
+        return {}, GateCheck("champion", True, "and there was no champion")
     try:
-        theirs = judge(name, champion, frames)
+        theirs = predict_version(name, champion, frames)
     except (ConfigError, DataError) as error:
         if not forced:
             raise
-        return {}, Check("champion", False, f"not compared with the champion: {error.message}")
+        return {}, GateCheck("champion", False, f"not compared with the champion: {error.message}")
     f1, paired = gate.f1_of(test, theirs), gate.compare(test, ours, theirs, params)
     return {"champion_f1": f1, "paired": paired}, gate.check_champion(champion, f1, paired, params)
 
 
-def judge(name: str, version: str, frames: np.ndarray) -> Judged:
+def predict_version(name: str, version: str, frames: np.ndarray) -> VersionPredictions:
     """Load a version, its digest checked, and predict the frames uint8 [N, height, width, 3].
 
     Raises:
@@ -244,7 +244,7 @@ def judge(name: str, version: str, frames: np.ndarray) -> Judged:
             "set prepare.width and prepare.height to the champion's, or promote the candidate by promote.override: "
             "models of different sizes cannot be compared on one pack yet.",
         )
-    return Judged(version, predictor.predict(frames).astype(np.float64), predictor.threshold)
+    return VersionPredictions(version, predictor.predict(frames).astype(np.float64), predictor.threshold)
 
 
 def champion_number(name: str) -> str | None:

@@ -21,7 +21,7 @@ from pageflip.base.imports import SOURCE, import_closure
 from pageflip.base.provenance import git_revision
 from pageflip.registry import journal
 from pageflip.registry.aliases import move_alias
-from pageflip.registry.client import client, explained, mark, mark_run
+from pageflip.registry.client import client, mark, mark_run, translate_errors
 from pageflip.registry.journal import CANDIDATE
 from pageflip.registry.package import ModelPackage
 from pageflip.registry.tracking import run_of_weights
@@ -67,7 +67,7 @@ def _upstream_lock(path: Path) -> str:
     return yaml.safe_dump(lock, sort_keys=True)
 
 
-@explained
+@translate_errors
 def register_version(
     name: str,
     package: Path,

@@ -8,14 +8,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pageflip.base import settings
-from pageflip.registry.client import client, experiment_id, explained, find_run, mark
+from pageflip.registry.client import client, experiment_id, find_run, mark, translate_errors
 from pageflip.registry.versions import TRAINING_KEY, WEIGHTS
 
 
 class TrainingRun:
     """A training's MLflow run; a resumed training goes on with the run it began."""
 
-    @explained
+    @translate_errors
     def __init__(self, *, key: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         self._client = client()
         found = find_run(self._client, TRAINING_KEY, key)
@@ -29,13 +29,13 @@ class TrainingRun:
         for param, value in _flat(params).items():
             self._client.log_param(self.run_id, param, value)
 
-    @explained
+    @translate_errors
     def log_epoch(self, record: dict[str, float]) -> None:
         """Log one epoch's numbers; the key `epoch` is the step."""
         metrics = {key: value for key, value in record.items() if key != "epoch"}
         _log_metrics(self._client, self.run_id, metrics, step=int(record["epoch"]))
 
-    @explained
+    @translate_errors
     def finish(self, *, weights_sha256: str, folder: Path) -> None:
         """Log the model folder's files, note its weights, and close the run."""
         for file in sorted(folder.iterdir()):
@@ -82,7 +82,7 @@ def run_of_weights(mlflow_client: MlflowClient, weights_sha256: str) -> str:
     return run.info.run_id
 
 
-@explained
+@translate_errors
 def log_evaluation(*, weights_sha256: str, metrics: dict[str, float], folder: Path) -> str:
     """Log an evaluation to the run that trained the weights; return that run's id."""
     mlflow_client = client()

@@ -3,7 +3,7 @@
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pageflip.registry.client import MISTAKES, client, explained, mark
+from pageflip.registry.client import MISTAKES, client, mark, translate_errors
 
 TRAINING_KEY, WEIGHTS, ARTIFACT = "pageflip.training_key", "pageflip.weights_sha256", "pageflip.artifact_sha256"
 INT8_ARTIFACT = "pageflip.int8_sha256"
@@ -11,14 +11,14 @@ MODEL_FILE, INT8_FILE, CARD_FILE, LOCK = "model.onnx", "model.int8.onnx", "card.
 DEFAULT_MODEL_NAME = "pageflip"
 
 
-@explained
+@translate_errors
 def find_version(name: str, artifact_sha256: str) -> str | None:
     """The newest version that holds this ONNX file; None when there is none."""
     found = client().search_model_versions(f"name = '{name}' and tags.`{ARTIFACT}` = '{artifact_sha256}'")
     return str(max(int(version.version) for version in found)) if found else None
 
 
-@explained
+@translate_errors
 def get_version(name: str, version_or_alias: str) -> ModelVersion | None:
     """A version by its number or alias; None when there is none."""
     mlflow_client = client()
@@ -32,14 +32,14 @@ def get_version(name: str, version_or_alias: str) -> ModelVersion | None:
         raise
 
 
-@explained
+@translate_errors
 def mark_version(name: str, version: str) -> None:
     """Note on the MLflow run of a version that this Airflow run dealt with it."""
     mlflow_client = client()
     mark(mlflow_client, mlflow_client.get_model_version(name, version).run_id)
 
 
-@explained
+@translate_errors
 def aliases(name: str, version: str) -> list[str]:
     """The aliases that point to a version now, sorted."""
     return sorted(client().get_model_version(name, version).aliases)

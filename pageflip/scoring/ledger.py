@@ -1,8 +1,4 @@
-"""Uploads: what counts as one, whether it has arrived whole, what it contains, and which ones are known.
-
-An upload is what stands directly below the address of uploads: a video, a picture, or a folder of pictures, which is a
-sequence of frames in the natural order of their names. Uploads are only ever read.
-"""
+"""The ledger of uploads seen before, and of attempts to score them that never ended."""
 
 import contextlib
 import functools

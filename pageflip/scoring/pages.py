@@ -1,14 +1,7 @@
-"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+"""The page of an upload's result, and the page over all results of a model version.
 
-    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
-    RESULTS/MODEL/vVERSION/index.html  all results of that version
-    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
-
-An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
-until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
-model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
-the same bytes.
+RESULTS/MODEL/vVERSION/SHA256/index.html
+RESULTS/MODEL/vVERSION/index.html
 """
 
 import base64

@@ -1,22 +1,18 @@
-"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+"""Quarantine of uploads that cannot be scored, or at which the process ended three times.
 
-    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
-    RESULTS/MODEL/vVERSION/index.html  all results of that version
-    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
+    RESULTS/quarantine/SHA256/upload/...     copies of the files
+    RESULTS/quarantine/SHA256/reason.json    why, when and in which run
 
-An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
-until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
-model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
-the same bytes.
+Such an upload is not tried again until it changes, or its folder there is removed.
 """
 
 import shutil
 
 from pageflip.base import storage
+from pageflip.base.files import write_json
 from pageflip.base.storage import join
 from pageflip.footage.media import LocalFile
-from pageflip.scoring.results import REASON, utc_now, write_json
+from pageflip.scoring.results import REASON, utc_now
 from pageflip.scoring.uploads import Upload
 
 

@@ -1,20 +1,14 @@
-"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+"""Where results are published, and what they are called.
 
-    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
-    RESULTS/MODEL/vVERSION/index.html  all results of that version
-    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
+    RESULTS/MODEL/vVERSION/SHA256/result.json    written last, with the other files of that upload beside it
 
-An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
-until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
-model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
-the same bytes.
+Everything published depends on the upload (its name included) and the model alone, except `result.json` and
+`reason.json`, which also say when and in which run: attempts that overlap write the same bytes.
 """
 
 import datetime
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pageflip.base import storage
@@ -23,7 +17,6 @@ from pageflip.base.storage import join
 
 RESULT, REASON = "result.json", "reason.json"
 STILLS = "stills"  # folder of the page stills
-
 
 SCORED, ALREADY, QUARANTINED, CHANGED, GONE, UNREADABLE = (
     "scored",
@@ -90,10 +83,6 @@ def read_published(target: str) -> dict[str, Any] | None:
         return json.loads(storage.read_bytes(join(target, RESULT)))
     except FileNotFoundError:
         return None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def utc_now() -> str:

@@ -1,14 +1,6 @@
-"""Score uploads: frame table, flips and a page for each, published once for its content and the model version.
+"""Score one upload: frame table, flips, page stills and a page, published once per content and model version.
 
-    RESULTS/MODEL/vVERSION/SHA256/   frames.parquet, events.json, stills/, index.html, and last result.json
-    RESULTS/MODEL/vVERSION/index.html  all results of that version
-    RESULTS/quarantine/SHA256/       upload/... (the files), reason.json
-    RESULTS/ledger/                  see pageflip.scoring.ledger.Ledger
-
-An upload that cannot be scored, or at which the process ended three times, goes into quarantine and is not tried again
-until it changes, or its folder there is removed. Everything published depends on the upload (its name included) and the
-model alone, except `result.json` and `reason.json`, which also say when and in which run: attempts that overlap write
-the same bytes.
+RESULTS/MODEL/vVERSION/SHA256/    frames.parquet, events.json, stills/, index.html, and last result.json
 """
 
 from dataclasses import asdict
@@ -20,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pageflip.base import storage
 from pageflip.base.errors import DataError, UnavailableError
+from pageflip.base.files import write_json
 from pageflip.base.storage import join
 from pageflip.events.flip import Flip
 from pageflip.events.page_stills import folder_stills, video_stills
@@ -47,7 +40,6 @@ from pageflip.scoring.results import (
     read_published,
     utc_now,
     version_url,
-    write_json,
 )
 from pageflip.scoring.uploads import Upload
 

@@ -1,6 +1,6 @@
-"""Uploads: what counts as one, whether it has arrived whole, what it contains, and which ones are known.
+"""Uploads: listing them, whether one has arrived completely, its files and its digest.
 
-An upload is what stands directly below the address of uploads: a video, a picture, or a folder of pictures, which is a
+An upload is an entry directly below the address of uploads: a video, an image, or a folder of images, which is a
 sequence of frames in the natural order of their names. Uploads are only ever read.
 """
 
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pageflip.base import storage
+from pageflip.base.files import sha256_of
 from pageflip.base.storage import StoredFile
 from pageflip.footage.media import SEQUENCE, LocalFile, file_kind, is_passed_over, natural_key, printable
-
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,10 @@ def fetched(upload: Upload) -> Iterator[list[LocalFile]]:
 def content_sha256(kind: str, files: list[LocalFile]) -> str:
     """The SHA-256 of a single file; of a sequence, of a line `sequence` and lines `sha256  name`, by name."""
     if kind != SEQUENCE:
-        return _file_sha256(files[0].path)
+        return sha256_of(files[0].path)
     digest = hashlib.sha256(b"sequence\n")  # so that an empty folder is not an empty file
     for file in sorted(files, key=lambda file: file.name):
-        digest.update(f"{_file_sha256(file.path)}  {file.name}\n".encode())
+        digest.update(f"{sha256_of(file.path)}  {file.name}\n".encode())
     return digest.hexdigest()
 
 
@@ -116,8 +115,3 @@ def _upload(name: str, url: str, kind: str, changed: float, files: tuple[StoredF
     listing = json.dumps([[file.name, file.fingerprint] for file in counted])
     fingerprint = f"{len(counted)}-{hashlib.sha256(listing.encode()).hexdigest()[:32]}"
     return Upload(printable(name), url, kind, fingerprint, changed, tuple(counted))
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
