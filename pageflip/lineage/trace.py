@@ -14,6 +14,7 @@ from rich.tree import Tree
 
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, PageflipError
+from pageflip.base.nested import flatten
 from pageflip.registry import aliases as registry_aliases
 from pageflip.registry import client, journal, versions
 
@@ -104,18 +105,11 @@ def _lock(run_id: str) -> dict[str, Any]:
             for name, entry in stages.items()
         },
         "params": {
-            name: _dotted({key: value for file in entry.get("params", {}).values() for key, value in file.items()})
+            name: flatten({key: value for file in entry.get("params", {}).values() for key, value in file.items()})
             for name, entry in stages.items()
             if entry.get("params") and not name.startswith("train")  # the run has those of the training
         },
     }
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _alias_history(name: str, number: str) -> dict[str, Any]:
