@@ -96,7 +96,7 @@ lock: ## resolve the lock files anew, keeping today's versions where they fit (n
 	$(LOCK) --group piffler -o $(PINS)/piffler.txt
 
 clean: ## remove what `dvc repro` left in the working tree; frames, models in MLflow and runs stay
-	rm -rf data/frames data/split models reports/validation reports/evaluation reports/promotion.json
+	rm -rf data/frames data/split models reports/validation reports/evaluation reports/report reports/promotion.json
 
 $(VENV)/.ready: requirements/pipeline.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'

@@ -160,16 +160,16 @@ def _fetch_results(run_id: str, latest: Path, approved: bool) -> dict[str, Any]:
     if approved:
         run_stage.fetch_outputs(run_id, ["reports/promotion.json"], latest)
     model = _read(latest / "models" / "package" / "card.json")["network"]
-    reports = f"reports/evaluation/{model}"
-    run_stage.fetch_outputs(run_id, [f"{reports}/metrics.json", f"{reports}/report.html"], latest)
+    details, page = f"reports/evaluation/{model}/details.json", f"reports/report/{model}/report.html"
+    run_stage.fetch_outputs(run_id, [details, page], latest)
     summary = storage.read_bytes(storage.join(settings.store_url(), run_id, "score", "summary.json"))
     return {
         "run_id": run_id,
         "model": model,
-        "metrics": _read(latest / reports / "metrics.json"),
+        "metrics": _read(latest / details),
         "promotion": _read(promotion) if approved else NOT_APPROVED,
         "scoring": json.loads(summary),
-        "report": latest / reports / "report.html",
+        "report": latest / page,
     }
 
 

@@ -8,6 +8,7 @@
 from pageflip.base.arguments import parse_stage, task_parser
 from pageflip.base.console import run_main
 from pageflip.base.files import atomic_folder, sha256_of
+from pageflip.evaluation.exported import describe_files
 from pageflip.frames.assignment import ASSIGNMENT_FILE, read_assignment
 from pageflip.frames.pack import open_pack
 from pageflip.params.load import load_section
@@ -40,6 +41,7 @@ def main() -> None:
             folder, args.models / model, args.reports / model, frames=frames, assignment=assignment, params=params
         )
         print(f"register: ONNX agrees with torch to {package.parity_error:.1e} over {package.parity_frames} frames")
+        print("\n".join(describe_files(package.card["files"], package.latency_ms)))
         version = register_package(package, params.model_name, sha256_of(args.split / ASSIGNMENT_FILE))
     print(f"register: {model} is {params.model_name} version {version}, alias {CANDIDATE}")
 

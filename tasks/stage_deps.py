@@ -26,6 +26,7 @@ EXEMPT = {
     "pageflip/base/imports.py": "finds the code that checkpoints and served models belong to, which is no output",
     "pageflip/base/progress.py": "draws progress bars",
     "pageflip/base/settings.py": "says where stores and servers are, and who approved, which is no input of a stage",
+    "pageflip/evaluation/summary.py": "prints results",
     "pageflip/base/storage.py": "moves bytes unchanged",
 }
 

@@ -1,4 +1,4 @@
-"""Evaluation reports for tests: predictions of a middling model, protocols, and the page made of them."""
+"""Evaluation pages for tests: predictions of a mediocre model, protocols, and the page."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pageflip.evaluation import judging, tables
-from pageflip.reports import evaluation_page
+from pageflip.reports.evaluation_page import EvaluationReport, write_report
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x.png>'
 
@@ -90,17 +90,16 @@ def write(
     val, test = predictions("val", 1), change(predictions("test", 2))
     result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0, protocol=protocol)
     worst = tables.worst_mistakes(test, result["threshold"], 5)["row"]
-    evaluation_page.write_report(
-        folder / name,
+    images = {int(row): np.full((16, 9, 3), int(row) % 256, np.uint8) for row in worst}
+    report = EvaluationReport(
+        model="cnn",
         metrics=result,
         predictions=pd.concat([val, test]),
         history=history,
-        thumbnails={int(row): np.full((16, 9, 3), int(row) % 256, np.uint8) for row in worst},
-        context={
-            "model": "cnn",
-            "facts": facts or {"Data": {"data version": "abc123", "frames": 72}},
-            "data_digest": "d",
-        },
+        images=images,
+        facts=facts or {"Data": {"data version": "abc123", "frames": 72}},
+        data_digest="d",
         **more,
     )
+    write_report(folder / name, report)
     return (folder / name).read_text(encoding="utf-8"), result

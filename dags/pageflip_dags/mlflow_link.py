@@ -13,7 +13,7 @@ from airflow.sdk.types import TaskInstanceKey
 
 TIMEOUT_SECONDS = 5.0
 DEFAULT_EXPERIMENT = "pageflip"
-REPORT = "evaluation/report.html"  # among a run's artifacts
+REPORT = "report/report.html"  # among a run's artifacts
 
 
 class MlflowLink(BaseOperatorLink):

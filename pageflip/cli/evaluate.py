@@ -57,7 +57,7 @@ def evaluate_videos(
 ) -> None:
     """Measure how well a model finds the flips of labelled videos, and report true and found flips on timelines."""
     from pageflip.evaluation import videos
-    from pageflip.reports.videos_page import REPORT_FILE, write_videos_report
+    from pageflip.reports.videos_page import VIDEOS_PAGE, write_videos_report
 
     videos.list_videos(folder)  # before a model is fetched
     plan = load_stills_params() if pages else None
@@ -69,7 +69,7 @@ def evaluate_videos(
         print_csv(result["videos"], result["videos"][0])
     else:
         _print_events(result)
-        print(f"report: {out / REPORT_FILE}")
+        print(f"report: {out / VIDEOS_PAGE}")
 
 
 def benchmark_protocols(
@@ -93,7 +93,7 @@ def benchmark_protocols(
     import logging
 
     from pageflip.evaluation import protocol_benchmark
-    from pageflip.evaluation.protocol_tables import NOTES, as_table
+    from pageflip.evaluation.protocol_tables import NOTES, PROTOCOLS_FILE, TABLE_FILE, as_table
     from pageflip.params.all import load_params
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -112,7 +112,7 @@ def benchmark_protocols(
     console = make_console(highlight=False)
     console.print(as_table(result))
     console.print(NOTES, soft_wrap=True)
-    print(f"{out / network / protocol_benchmark.RESULT_FILE} and {protocol_benchmark.TABLE_FILE} beside it")
+    print(f"{out / network / PROTOCOLS_FILE} and {TABLE_FILE} beside it")
 
 
 def _print_evaluation(result: dict[str, Any]) -> None:

@@ -1,215 +1,128 @@
-"""Probabilities that mean what they say: a temperature fitted on validation, and the band of frames to look at again.
+"""Temperature scaling: calibrate probabilities by dividing the logits by one number fitted on validation.
 
-Dividing the logits by one number, the temperature, leaves their order (so F1, ROC and every ranking) as it is and moves
-the probabilities towards the shares that are seen (Guo et al., On calibration of modern neural networks, 2017). Frames
-of one group resemble each other, so each group weighs the same, however many frames it has.
+Dividing all logits by the temperature keeps their order, and so F1, ROC and every ranking (Guo et al., On calibration
+of modern neural networks, 2017). Frames of one group resemble each other, so each group has the same weight, however
+many frames it has.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
 from pageflip.base.errors import DataError
-from pageflip.evaluation.metrics import binary_metrics, expected_calibration_error
+from pageflip.evaluation.metrics import Values, expected_calibration_error
+from pageflip.params.evaluation import Temperature
 
-FOLDS = 5  # of the groups, that say whether a temperature helps groups which it was not fitted on
-REST = ("n", "n_flip", "f1", "precision", "recall")
-
-Values = npt.ArrayLike
+FOLDS = 5  # of groups, to test whether a temperature helps groups that it was not fitted on
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """What logits are divided by. `reason` says why it is not the fitted optimum; it is None where it is."""
+class FittedTemperature:
+    """Divisor of the logits. `reason` says why it is not the optimum of the likelihood; None if it is."""
 
     value: float = 1.0
     reason: str | None = None
 
 
-def fit_temperature(
-    target: Values, logit: Values, groups: Values, *, lowest: float, highest: float, min_groups: int
-) -> Temperature:
-    """The temperature of the least negative log-likelihood, each group weighing the same; for validation only.
+def fit_temperature(target: Values, logit: Values, groups: Values, bounds: Temperature) -> FittedTemperature:
+    """Fit the temperature that minimises the negative log-likelihood, with equal weight for each group.
 
-    Where validation holds too few mistakes to bound it from below, labels are smoothed as if each had one more group
-    against it (`smoothed`): probabilities then become no surer than the number of groups allows. An optimum beyond the
-    bounds gives the bound, with the reason. It stays 1, with the reason, with fewer than `min_groups` groups that hold
-    flips, or that hold other frames, and where temperatures fitted on some groups do not help the others.
+    If validation has too few mistakes to bound the temperature from below, the labels are smoothed first (see
+    `smooth_labels`). An optimum beyond the bounds gives the bound. The temperature stays 1 if fewer than `min_groups`
+    groups have flips, or fewer have other frames, or if temperatures fitted on some groups do not help the others.
 
     Args:
-        target: int [N], 1 is flip; logit: float [N]; groups: [N], any values that sort.
+        target: int [N], 1 is flip, of validation.
+        logit: float [N].
+        groups: [N], any values that can be sorted.
+        bounds: lowest, highest and min_groups.
 
     Raises:
-        DataError: the inputs are empty, of unequal length or not finite.
+        DataError: the inputs are empty, of different lengths or not finite.
     """
     target, logit, groups = _checked(target, logit, groups)
-    for value, word in ((1, "flips"), (0, "other frames")):
-        count = len(np.unique(groups[target == value]))
-        if count < min_groups:
-            return Temperature(1.0, f"only {count} validation groups hold {word}, wanted are {min_groups}")
-    value = _optimum(target, logit, groups, lowest, highest)
-    if not _helps_other_groups(target, logit, groups, lowest, highest):
-        return Temperature(1.0, "temperatures fitted on some validation groups do not help the others")
-    if value in (lowest, highest):
-        return Temperature(value, f"the optimum is beyond {value:g}, the bound")
-    return Temperature(value)
+    for label, name in ((1, "flips"), (0, "other frames")):
+        count = len(np.unique(groups[target == label]))
+        if count < bounds.min_groups:
+            return FittedTemperature(1.0, f"only {count} validation groups have {name}; {bounds.min_groups} are needed")
+    value = _minimise(target, logit, groups, bounds)
+    if not _helps_other_groups(target, logit, groups, bounds):
+        return FittedTemperature(1.0, "temperatures fitted on some validation groups do not help the others")
+    if value in (bounds.lowest, bounds.highest):
+        return FittedTemperature(value, f"the optimum is beyond the bound {value:g}")
+    return FittedTemperature(value)
 
 
-def calibrated(logit: Values, temperature: float) -> np.ndarray:
-    """Probabilities, float32 [N], of logits [N] divided by the temperature."""
+def apply_temperature(logit: Values, temperature: float) -> np.ndarray:
+    """Return the probabilities, float32 [N], of logits [N] divided by the temperature."""
     return expit(np.asarray(logit, np.float64) / temperature).astype(np.float32)
 
 
-def group_weights(groups: np.ndarray) -> np.ndarray:
-    """Weights, float64 [N], that sum to 1 and give each group the same."""
-    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return 1 / (sizes[inverse] * len(sizes))
-
-
-def negative_log_likelihood(target: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
-    """The weighted mean of -log p(label), in nats."""
-    return float(np.sum(weight * np.logaddexp(0, np.where(target == 1, -logit, logit))))
-
-
 def calibration_table(predictions: pd.DataFrame, temperature: float) -> dict[str, float | int]:
-    """ECE and negative log-likelihood (each group the same weight) of a part without and with the temperature."""
+    """Return ECE and negative log-likelihood (equal weight for each group) before and after calibration."""
     target, logit, groups = _checked(predictions["target"], predictions["logit"], predictions["group"])
     weight = group_weights(groups)
     return {
         "n": len(target),
         "n_groups": len(np.unique(groups)),
-        "ece_before": expected_calibration_error(target, calibrated(logit, 1.0)),
-        "ece_after": expected_calibration_error(target, calibrated(logit, temperature)),
+        "ece_before": expected_calibration_error(target, apply_temperature(logit, 1.0)),
+        "ece_after": expected_calibration_error(target, apply_temperature(logit, temperature)),
         "nll_before": negative_log_likelihood(target, logit, weight),
         "nll_after": negative_log_likelihood(target, logit / temperature, weight),
     }
 
 
-def smoothed(target: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Targets, float64 [N], as if n groups of a label had shown it n + 1 times of n + 2 (Platt, 1999, with groups)."""
+def group_weights(groups: np.ndarray) -> np.ndarray:
+    """Return weights, float64 [N], that sum to 1 and give each group the same total."""
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return 1 / (sizes[inverse] * len(sizes))
+
+
+def negative_log_likelihood(target: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> float:
+    """Return the weighted mean of -log p(label), in nats."""
+    return float(np.sum(weight * np.logaddexp(0, np.where(target == 1, -logit, logit))))
+
+
+def smooth_labels(target: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return Platt's smoothed targets (1999), float64 [N], counting groups instead of frames.
+
+    A label with n groups gets the value (n + 1) / (n + 2), so that probabilities are no more certain than the number of
+    groups allows.
+    """
     flips, others = (len(np.unique(groups[target == value])) for value in (1, 0))
     return np.where(target == 1, (flips + 1) / (flips + 2), 1 / (others + 2))
 
 
-def _optimum(target: np.ndarray, logit: np.ndarray, groups: np.ndarray, lowest: float, highest: float) -> float:
-    """The best temperature within the bounds. The likelihood is concave in 1 / temperature: its slope has one root."""
+# scikit-learn's CalibratedClassifierCV(method="temperature") does not fit: it wants a classifier with a decision
+# function, takes hard labels only and has no bounds. The likelihood is concave in 1 / temperature, so its slope has one
+# root.
+def _minimise(target: np.ndarray, logit: np.ndarray, groups: np.ndarray, bounds: Temperature) -> float:
     weight = group_weights(groups)
 
-    def slope(sharpness: float, labels: np.ndarray) -> float:
-        return float(np.sum(weight * (expit(sharpness * logit) - labels) * logit))
+    def slope(inverse: float, labels: np.ndarray) -> float:
+        return float(np.sum(weight * (expit(inverse * logit) - labels) * logit))
 
     labels = target.astype(np.float64)
-    if slope(1 / lowest, labels) <= 0:
-        labels = smoothed(target, groups)  # for these only: it makes temperatures too high where there are mistakes
-    if slope(1 / lowest, labels) <= 0:
-        return lowest
-    if slope(1 / highest, labels) >= 0:
-        return highest
-    return 1 / float(brentq(slope, 1 / highest, 1 / lowest, args=(labels,), xtol=1e-9))
+    if slope(1 / bounds.lowest, labels) <= 0:
+        labels = smooth_labels(target, groups)  # only here: with enough mistakes it makes the temperature too high
+    if slope(1 / bounds.lowest, labels) <= 0:
+        return bounds.lowest
+    if slope(1 / bounds.highest, labels) >= 0:
+        return bounds.highest
+    return 1 / float(brentq(slope, 1 / bounds.highest, 1 / bounds.lowest, args=(labels,), xtol=1e-9))
 
 
-def _helps_other_groups(
-    target: np.ndarray, logit: np.ndarray, groups: np.ndarray, lowest: float, highest: float
-) -> bool:
-    """Whether the likelihood of held-out groups gains by temperatures that were fitted on the others."""
+def _helps_other_groups(target: np.ndarray, logit: np.ndarray, groups: np.ndarray, bounds: Temperature) -> bool:
+    """Test by cross-validation over groups whether temperatures improve the likelihood of held-out groups."""
     _, number = np.unique(groups, return_inverse=True)
     weight, scaled = group_weights(groups), np.empty_like(logit)
     for fold in range(FOLDS):
-        held = number % FOLDS == fold
-        scaled[held] = logit[held] / _optimum(target[~held], logit[~held], groups[~held], lowest, highest)
+        held_out = number % FOLDS == fold
+        scaled[held_out] = logit[held_out] / _minimise(target[~held_out], logit[~held_out], groups[~held_out], bounds)
     return negative_log_likelihood(target, scaled, weight) < negative_log_likelihood(target, logit, weight)
-
-
-@dataclass(frozen=True)
-class ReviewBand:
-    """Frames with low <= probability <= high are uncertain; both are None where no frame need be.
-
-    `reached` says for each label whether the wanted error rate is kept beyond the band; where it is not, the band goes
-    to that end and no frame of the label is certain.
-    """
-
-    low: float | None
-    high: float | None
-    reached: Mapping[str, bool]
-
-    def holds(self, probability: Values) -> np.ndarray:
-        """Whether each frame is uncertain, bool [N]."""
-        probability = np.asarray(probability)
-        if self.low is None or self.high is None:
-            return np.zeros(probability.shape, bool)
-        return (probability >= self.low) & (probability <= self.high)
-
-
-def choose_review_band(target: Values, probability: Values, threshold: float, error_rate: float) -> ReviewBand:
-    """The narrowest band about the threshold beyond which the error rate is kept, on each side; for validation only.
-
-    Above it at most that share of the frames called flip are wrong, below it at most that share of the others. Its ends
-    lie in the middle between the frames next to them.
-
-    Args:
-        target: int [N], 1 is flip; probability: float [N]; error_rate: in 0..1.
-    """
-    target, probability = np.asarray(target), np.asarray(probability, np.float64)
-    called = probability >= threshold
-    upper = _edge(probability[called], target[called] == 0, error_rate)
-    lower = _edge(-probability[~called], target[~called] == 1, error_rate)
-    reached = {"flip": upper != UNREACHED, "notflip": lower != UNREACHED}
-    if upper is None and lower is None:
-        return ReviewBand(None, None, reached)
-    return ReviewBand(
-        threshold if lower is None else max(-lower, 0.0),
-        _below(threshold) if upper is None else min(upper, 1.0),
-        reached,
-    )
-
-
-UNREACHED = float("inf")
-
-
-def _edge(score: np.ndarray, wrong: np.ndarray, error_rate: float) -> float | None:
-    """The score up to which frames are uncertain, the surer a frame the higher its score; None where none is.
-
-    It is the lowest score beyond which the share of wrong frames is kept; UNREACHED where there is no such score.
-    """
-    if not len(score):
-        return None
-    levels, inverse = np.unique(score, return_inverse=True)
-    frames = np.bincount(inverse)[::-1].cumsum()[::-1]
-    mistakes = np.bincount(inverse, weights=wrong)[::-1].cumsum()[::-1]
-    kept = np.flatnonzero(mistakes <= error_rate * frames * (1 + 1e-12))
-    if not len(kept):
-        return UNREACHED
-    if kept[0] == 0:
-        return None
-    uncertain, sure = float(levels[kept[0] - 1]), float(levels[kept[0]])
-    middle = float(np.float32((uncertain + sure) / 2))
-    return middle if uncertain <= middle < sure else uncertain
-
-
-def _below(threshold: float) -> float:
-    """The largest float32 below the threshold."""
-    value = np.float32(threshold)
-    return float(value if float(value) < threshold else np.nextafter(value, np.float32(0)))
-
-
-def review_table(predictions: pd.DataFrame, threshold: float, band: ReviewBand) -> dict[str, Any]:
-    """What the band does on a part: frames and share that it holds, and counts and scores of the rest (None if empty).
-
-    error_rate is the share of the rest that is called wrongly.
-    """
-    held = band.holds(predictions["probability"])
-    rest = predictions[~held]
-    table: dict[str, Any] = {"frames": int(held.sum()), "share": float(held.mean()), "rest": None}
-    if len(rest):
-        scores = binary_metrics(rest["target"], rest["probability"], threshold)
-        table["rest"] = {name: scores[name] for name in REST} | {"error_rate": 1 - scores["accuracy"]}
-    return table
 
 
 def _checked(target: Values, logit: Values, groups: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

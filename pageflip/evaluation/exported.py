@@ -1,9 +1,6 @@
-"""From the trained network to the ONNX file that is served and its int8 twin, and what each is worth.
+"""Exported ONNX files compared with the network they came from: parity, size, latency and loss of F1."""
 
-Both take the same pixels and carry the same metadata. They keep to opset 18 and IR version 8, which ONNX Runtime 1.14
-(2023) and later load, on phones too; a phone that wants fixed shapes sets the free dimension BATCH_DIMENSION to 1.
-"""
-
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +17,31 @@ from pageflip.networks.onnx_export import quantize_onnx
 from pageflip.networks.predict import predict_rows
 from pageflip.params.register import Register
 
+INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
+
 
 def check_parity(
     network: nn.Module, path: Path, frames: np.ndarray, rows: np.ndarray, limit: float, temperature: float = 1.0
 ) -> float:
-    """The largest difference in probability between the network and its ONNX file over the chosen rows of a pack.
+    """Return the largest difference in probability between a network and its ONNX file.
+
+    Args:
+        network: what was exported.
+        path: the ONNX file.
+        frames: the pack, uint8 [frames, height, width, 3].
+        rows: of the pack, to compare on.
+        limit: of the difference.
+        temperature: that the file divides its logits by.
 
     Raises:
-        DataError: it is above `limit`.
+        DataError: the difference is above `limit`.
     """
     expected = predict_rows(network, frames, rows, temperature=temperature)
     difference = float(np.abs(Predictor.load(path).predict(frames[rows]) - expected).max())
     if not difference <= limit:
         raise DataError(
-            f"the ONNX file differs from the network by {difference:g} in probability, allowed is {limit:g}",
-            "do not serve it; compare the releases of torch and onnxruntime with requirements/pipeline.txt.",
+            f"the ONNX file differs from the network by {difference:g} in probability; {limit:g} is allowed",
+            "do not use the file; compare the versions of torch and onnxruntime with requirements/pipeline.txt.",
         )
     return difference
 
@@ -42,14 +49,19 @@ def check_parity(
 def measure_file(
     path: Path, frames: np.ndarray, rows: np.ndarray, target: np.ndarray, expected: np.ndarray, *, latency_runs: int
 ) -> dict[str, Any]:
-    """What an exported file is worth beside its network, over the chosen rows of a pack.
+    """Compare an exported file with its network.
 
     Args:
-        target: int [len(rows)], 1 is flip; expected: float [len(rows)], the network's own probabilities.
+        path: the ONNX file.
+        frames: the pack, uint8 [frames, height, width, 3].
+        rows: of the pack, to compare on.
+        target: int [len(rows)], 1 is flip.
+        expected: float [len(rows)], the network's probabilities.
+        latency_runs: number of frames, one at a time, that the latency is measured on.
 
     Returns:
-        sha256, bytes, latency_ms (one frame, one core), f1, f1_loss (points lost to the network at the same
-        threshold), and mean_difference and largest_difference in probability.
+        sha256, bytes, latency_ms (one frame, one core), f1, f1_loss (points below the network's F1 at the same
+        threshold), mean_difference and largest_difference in probability.
     """
     predictor = Predictor.load(path)
     probability = predictor.predict(frames[rows])
@@ -66,21 +78,26 @@ def measure_file(
     }
 
 
-INPUT = "frames: uint8 [N, height, width, 3], RGB, upright, scaled to fit, the rest black"
-
-
 def band_of(review: dict) -> list[float] | None:
-    """The review band as the file's metadata holds it: [lowest, highest], or None."""
+    """Return the review band as in the file's metadata: [lowest, highest], or None."""
     return None if review["low"] is None else [review["low"], review["high"]]
 
 
 def export_files(
     network: nn.Module, path: Path, frames: np.ndarray, assignment: pd.DataFrame, params: Register, temperature: float
 ) -> dict:
-    """Write the int8 twin beside `path`, measure both on validation, and take the twin away where it loses too much.
+    """Quantise an ONNX file to int8, measure both on validation, and delete the int8 file if it loses too much F1.
+
+    Args:
+        network: what was exported.
+        path: the fp32 file; the int8 file is written beside it.
+        frames: the pack, uint8 [frames, height, width, 3].
+        assignment: of its frames to the parts.
+        params: section `register`.
+        temperature: that the file divides its logits by.
 
     Returns:
-        fp32 and int8: {file, offered, reason (why not, or None), and the keys of `measure_file`}.
+        fp32 and int8: file, offered, reason (why not offered, or None) and the keys of `measure_file`.
     """
     target_path = path.with_name(f"{path.stem}.int8.onnx")
     train = part_rows(assignment, "train")[0]
@@ -94,9 +111,15 @@ def export_files(
         files[name] = {"file": file.name, "offered": True, "reason": None, **measured}
     int8, limit = files["int8"], params.int8.max_f1_loss
     if int8["f1_loss"] > limit:
-        int8 |= {"offered": False, "reason": f"it loses {int8['f1_loss']:.2f} points of F1, allowed are {limit:g}"}
+        int8 |= {"offered": False, "reason": f"it loses {int8['f1_loss']:.2f} points of F1; {limit:g} are allowed"}
         target_path.unlink()
-    for name, row in files.items():
-        print(f"export: {name}: {row['bytes'] / 1e6:.2f} MB, {row['latency_ms']:.2f} ms a frame on one core,", end=" ")
-        print(f"F1 {row['f1']:.4f} on validation" + (f"; not offered: {row['reason']}" if row["reason"] else ""))
     return files
+
+
+def describe_files(files: Mapping[str, dict[str, Any]], latency_ms: Mapping[str, float]) -> list[str]:
+    """Return size, latency and F1 of each file that `export_files` returned, as a line of text."""
+    return [
+        f"{name}: {row['bytes'] / 1e6:.2f} MB, {latency_ms[name]:.2f} ms a frame on one core, F1 {row['f1']:.4f} on "
+        "validation" + (f"; not offered: {row['reason']}" if row["reason"] else "")
+        for name, row in files.items()
+    ]

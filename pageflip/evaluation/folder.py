@@ -1,4 +1,4 @@
-"""Measure a model on a labelled folder in the archive's layout, straight from its files."""
+"""Evaluation of a model file on a labelled folder in the archive's layout, straight from its JPEGs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,24 +19,24 @@ from pageflip.inference.predictor import Predictor
 def evaluate_folder(
     folder: Path, predictor: Predictor, *, books: Path | None = None, workers: int | None = None
 ) -> dict[str, Any]:
-    """Predict every frame below `folder` with `predictor`, at its own threshold, and measure.
+    """Predict every frame of a labelled folder at the model's own threshold, and evaluate.
 
-    Memory stays flat in the number of frames: they are decoded on all cores and predicted chunk by chunk.
+    Memory does not grow with the number of frames: they are decoded on all cores and predicted in chunks.
 
     Args:
         folder: labelled frames in the archive's layout.
-        books: a CSV of label,video_id,book, or a folder that holds it as books.csv, for results per book; None leaves
-            them out.
-        workers: threads that decode; None takes one per core.
+        predictor: the model.
+        books: for results per book, a CSV with label,video_id,book, or a folder with such a books.csv.
+        workers: number of decoding threads; None for one per core.
 
     Returns:
-        Ready for JSON: f1, precision, recall, accuracy, roc_auc (None with one class), average_precision, brier,
-        threshold, n, n_flip, confusion, model, version, clips (see `clip_table`), undecodable ({path, error}), and
-        with `books` also books (see `book_table`). Frames that cannot be decoded count nowhere else.
+        Ready for JSON: the keys of `binary_metrics`, threshold, model, version, clips (see `clip_table`), undecodable
+        (dicts of path and error), and with `books` also books (see `book_table`). Frames that cannot be decoded are
+        left out of everything else.
 
     Raises:
         DataError: the folder is missing, empty or not in the layout, or no frame can be decoded.
-        ConfigError: there is no such file.
+        ConfigError: there is no file of books.
     """
     book_of = _read_books(books) if books is not None else {}
     files = list_frames(folder)
@@ -53,7 +53,7 @@ def evaluate_folder(
     if not kept:
         raise DataError(
             f"none of the {len(files)} frames below {folder} can be decoded, the first: {undecodable[0]['error']}",
-            "check that the files are whole JPEGs.",
+            "check that the files are complete JPEGs.",
         )
     table = _table(kept, np.concatenate(probabilities), book_of)
     result = {
@@ -70,7 +70,7 @@ def evaluate_folder(
 def _read_books(books: Path) -> Mapping[tuple[str, str], str]:
     path = books / BOOKS_FILE if books.is_dir() else books
     if not path.is_file():
-        raise ConfigError(f"there is no {path}", "name a CSV of label,video_id,book, or a folder with a books.csv.")
+        raise ConfigError(f"there is no {path}", "name a CSV with label,video_id,book, or a folder with a books.csv.")
     return read_books_file(path)
 
 

@@ -1,11 +1,8 @@
-"""How good predictions are: counts, F1, its interval, calibration, and the same per clip and per book.
+"""Metrics of frame predictions: F1 and its bootstrap interval, ranking, calibration, and curves.
 
-The positive class is `flip`; a frame is called flip when its probability is at or above the threshold. Every number
-comes from all predictions at once, never from an average over batches. A table of predictions has the columns row,
-label, video, frame, clip, book (nullable), group, part ("val" or "test"), target (1 is flip) and probability.
+The positive class is `flip`; a frame is called flip if its probability is at or above the threshold.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +10,7 @@ import numpy.typing as npt
 from sklearn import metrics as sklearn_metrics
 
 from pageflip.base.errors import DataError
-from pageflip.evaluation.bootstrap import f1_of_counts, group_counts, resampled_f1, tails
+from pageflip.evaluation.bootstrap import f1_of_counts, group_counts, resampled_f1, tail_quantiles
 
 SUPPLIED_NAME = "supplied (leaky)"
 CURVE_POINTS = 200
@@ -21,15 +18,20 @@ Values = npt.ArrayLike
 
 
 def binary_metrics(target: Values, probability: Values, threshold: float) -> dict[str, Any]:
-    """F1, precision, recall, accuracy, roc_auc, average_precision, brier, n, n_flip and the confusion counts.
+    """Compute f1, precision, recall, accuracy, roc_auc, average_precision, brier, n, n_flip and the confusion counts.
 
-    The values are scikit-learn's with `zero_division=0`. Where only one class is present roc_auc is None, and without
-    any flip average_precision is None: they are undefined there.
+    The values equal scikit-learn's with `zero_division=0`. Undefined values are None: roc_auc if only one class is
+    present, average_precision if there is no flip.
+
+    Args:
+        target: int [N], 1 is flip.
+        probability: float [N].
+        threshold: of the probabilities.
 
     Raises:
-        DataError: the inputs are empty, of unequal length, not finite, or targets other than 0 and 1.
+        DataError: the inputs are empty, of different lengths or not finite, or a target is neither 0 nor 1.
     """
-    target, probability = checked(target, probability)
+    target, probability = check_predictions(target, probability)
     called = probability >= threshold
     flip = target == 1
     counts = {
@@ -64,25 +66,30 @@ def bootstrap_interval(
     seed: int,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """The percentile interval of F1 when whole groups, not frames, are drawn with replacement.
+    """Compute the percentile interval of F1 by the cluster bootstrap: whole groups are drawn with replacement.
 
-    Frames of one group resemble each other; drawing frames would make the interval far too narrow. Draws without a
-    single flip frame have no F1 and are left out. With one group, or no flip at all, the interval is the point itself.
-    Source: Field and Welsh, Bootstrapping clustered data (2007), the cluster bootstrap.
+    Frames of one group resemble each other, so drawing frames would make the interval far too narrow. Draws without a
+    flip have no F1 and are left out. With one group, or no flip at all, the interval is the point itself.
+    Source: Field and Welsh, Bootstrapping clustered data (2007).
 
     Args:
-        target: int [N]; probability: float [N]; groups: [N], any values that sort.
-        samples: number of draws; level: coverage aimed at, in 0..1.
+        target: int [N], 1 is flip.
+        probability: float [N].
+        groups: [N], any values that can be sorted.
+        threshold: of the probabilities.
+        samples: number of draws.
+        seed: of the draws.
+        level: nominal coverage, 0..1.
 
     Raises:
         DataError: the inputs are unusable.
     """
-    target, probability = checked(target, probability)
+    target, probability = check_predictions(target, probability)
     counts = group_counts(target, probability >= threshold, groups)
     scores = resampled_f1([counts], samples=samples, seed=seed)[0]
     if not len(scores):
         return 0.0, 0.0
-    low, high = np.quantile(scores, tails(level))
+    low, high = np.quantile(scores, tail_quantiles(level))
     return float(low), float(high)
 
 
@@ -99,22 +106,30 @@ def paired_bootstrap(
     level: float = 0.95,
     margin: float = 0.0,
 ) -> dict[str, float]:
-    """Compare the F1 of two models on the same frames by drawing the same groups for both.
+    """Compare the F1 of two models on the same frames by the paired cluster bootstrap: both get the same draws.
 
     Args:
-        target: int [N]; challenger, champion: float [N], their probabilities; groups: [N].
+        target: int [N], 1 is flip.
+        challenger: float [N], its probabilities.
+        champion: float [N], its probabilities.
+        groups: [N], any values that can be sorted.
+        challenger_threshold: of the challenger's probabilities.
+        champion_threshold: of the champion's probabilities.
+        samples: number of draws.
+        seed: of the draws.
+        level: nominal coverage of the interval, 0..1.
         margin: F1 that the challenger may lose and still count as not worse.
 
     Returns:
-        difference (challenger minus champion, on all frames), low and high (its percentile interval),
-        probability_better: the share of draws in which the challenger's F1 is higher, a tie counting half, and
-        probability_not_worse: the share in which it is at most `margin` lower (a one-sided non-inferiority test).
+        difference (challenger minus champion, on all frames); low and high, its percentile interval;
+        probability_better, the share of draws in which the challenger's F1 is higher, a tie counting half;
+        probability_not_worse, the share in which it is at most `margin` lower (a one-sided non-inferiority test).
 
     Raises:
         DataError: the inputs are unusable.
     """
-    target, challenger = checked(target, challenger)
-    target, champion = checked(target, champion)
+    target, challenger = check_predictions(target, challenger)
+    target, champion = check_predictions(target, champion)
     counts = [
         group_counts(target, challenger >= challenger_threshold, groups),
         group_counts(target, champion >= champion_threshold, groups),
@@ -122,7 +137,7 @@ def paired_bootstrap(
     one, two = (f1_of_counts(table.sum(axis=0)) for table in counts)
     scores = resampled_f1(counts, samples=samples, seed=seed)
     drawn = scores[0] - scores[1] if scores.size else np.zeros(1)
-    low, high = np.quantile(drawn, tails(level))
+    low, high = np.quantile(drawn, tail_quantiles(level))
     return {
         "difference": float(one - two),
         "low": float(low),
@@ -133,11 +148,12 @@ def paired_bootstrap(
 
 
 def reliability_bins(target: Values, probability: Values, bins: int = 10) -> list[dict[str, Any]]:
-    """Predicted against observed share of flips in equal bins of probability.
+    """Compare predicted and observed shares of flips in equal bins of probability.
 
-    Returns one dict per bin: low, high, n, and mean_probability and flip_share (None in an empty bin).
+    Returns:
+        One dict per bin: low, high, n, mean_probability and flip_share (both None in an empty bin).
     """
-    target, probability = checked(target, probability)
+    target, probability = check_predictions(target, probability)
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     size = np.bincount(place, minlength=bins)
     predicted = np.bincount(place, weights=probability, minlength=bins)
@@ -155,20 +171,20 @@ def reliability_bins(target: Values, probability: Values, bins: int = 10) -> lis
 
 
 def expected_calibration_error(target: Values, probability: Values, bins: int = 10) -> float:
-    """Mean distance of predicted from observed share of flips over equal bins, weighted by frames (Naeini, 2015)."""
+    """Compute the mean distance of predicted and observed shares over equal bins, by frames (Naeini et al., 2015)."""
     table = [row for row in reliability_bins(target, probability, bins) if row["n"]]
     total = sum(row["n"] for row in table)
     return sum(row["n"] * abs(row["mean_probability"] - row["flip_share"]) for row in table) / total
 
 
-def curves(target: Values, probability: Values, points: int = CURVE_POINTS) -> dict[str, list[dict[str, Any]]]:
-    """ROC and precision-recall curves, each thinned to at most `points` points; empty where a class is missing.
+def compute_curves(target: Values, probability: Values, points: int = CURVE_POINTS) -> dict[str, list[dict[str, Any]]]:
+    """Compute the ROC and precision-recall curves, each thinned to at most `points` points.
 
     Returns:
-        roc: dicts of fpr, tpr, threshold, from (0, 0); pr: dicts of recall, precision, threshold, by falling recall.
-        threshold is None at the end of a curve where nothing is called flip.
+        roc, dicts of fpr, tpr and threshold, from (0, 0); pr, dicts of recall, precision and threshold, by decreasing
+        recall. Both are empty if a class is missing. threshold is None at the end where nothing is called flip.
     """
-    target, probability = checked(target, probability)
+    target, probability = check_predictions(target, probability)
     if not 0 < target.sum() < len(target):
         return {"roc": [], "pr": []}
     fpr, tpr, cuts = sklearn_metrics.roc_curve(target, probability)
@@ -186,25 +202,19 @@ def curves(target: Values, probability: Values, points: int = CURVE_POINTS) -> d
     }
 
 
-def flat_numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of nested metrics under dotted names (`val.f1`), for trackers; tables and None are left out."""
-    flat: dict[str, float] = {}
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            flat |= flat_numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
-
-
 def as_floats(values: Values) -> np.ndarray:
+    """Return the values as float64."""
     return np.asarray(values, dtype=np.float64)
 
 
-def checked(target: Values, probability: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Both as int64 [N] and float64 [N]. Raises DataError when they cannot be measured."""
+def check_predictions(target: Values, probability: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets as int64 [N] and probabilities as float64 [N].
+
+    Raises:
+        DataError: they cannot be measured (see `binary_metrics`).
+    """
     target, probability = np.asarray(target), as_floats(probability)
-    remedy = "predictions are one target (0 or 1) and one finite probability in 0..1 for each frame."
+    remedy = "give one target (0 or 1) and one finite probability in 0..1 for each frame."
     if target.ndim != 1 or target.shape != probability.shape:
         raise DataError(
             f"targets have shape {target.shape} and probabilities {probability.shape}",
@@ -213,7 +223,7 @@ def checked(target: Values, probability: Values) -> tuple[np.ndarray, np.ndarray
     if not len(target):
         raise DataError(
             "there are no predictions to measure",
-            "check that this part of the split holds frames.",
+            "check that this part of the split has frames.",
         )
     if not np.isin(target, (0, 1)).all():
         raise DataError(

@@ -1,12 +1,12 @@
-"""Four ways to deal the same frames to training and test, from honest to leaky, as folds.
+"""Four ways to assign the same frames to training and test, from honest to leaky, as folds.
 
-- clip-disjoint: k folds of whole groups of clips (see `pageflip.frames.splitting`); other clips of a book may be
-trained on.
+- clip-disjoint: k folds of whole groups of clips (see `pageflip.frames.splitting`). Other clips of a book may be
+  trained on.
 - leave-one-book-out: each book is tested by a network that saw no frame of it, nor of a clip that shares a
-  near-duplicate frame with it; validation books are kept apart from training books too.
-- later-frames: of every clip the earlier frames train, the next choose, the last judge. Many notebooks call this a
-  time split; every clip stands on both sides.
-- supplied (leaky): the archive's own folders, in which frames of one clip stand on both sides, neighbour by neighbour.
+  near-duplicate frame with it. Validation books are kept apart from training books, too.
+- later-frames: of every clip, the earlier frames are for training, the next for validation, the last for test. Many
+  notebooks call this a time split; every clip is on both sides.
+- supplied (leaky): the archive's own folders, in which neighbouring frames of one clip are on both sides.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,21 +26,26 @@ from pageflip.params.sections import Shares
 
 CLIP, BOOK, LATER, SUPPLIED = PROTOCOLS
 MEANING = {
-    CLIP: "No test clip was trained on, other clips of its book may have been: new clips of known books.",
+    CLIP: "No test clip was trained on, but other clips of its book may have been: new clips of known books.",
     BOOK: "No frame of the tested book was trained on: what to expect on a new book.",
     LATER: "Each clip's earlier frames were trained on: the same clip a moment later, not new clips.",
-    SUPPLIED: "The archive's own folders: frames of the tested clips were trained on, neighbour by neighbour. It "
-    "measures memory, not skill.",
+    SUPPLIED: "The archive's own folders: neighbouring frames of the tested clips were trained on. It measures memory, "
+    "not skill.",
 }
-GROUP_OF = {CLIP: "clip group", BOOK: "book", LATER: "clip", SUPPLIED: "clip"}  # what the interval draws
+GROUP_OF = {CLIP: "clip group", BOOK: "book", LATER: "clip", SUPPLIED: "clip"}  # what the bootstrap draws
 DISJOINT_BY = {CLIP: ("group", "clip"), BOOK: ("book", "group", "clip"), LATER: (), SUPPLIED: ()}
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One training and its test: the protocol, the fold's name, the seed, and one row per frame.
+    """One training and its test.
 
-    `assignment` has the columns of `pageflip.frames.splitting.assign_parts`; `group` is what the interval draws.
+    Attributes:
+        protocol: one of PROTOCOLS.
+        name: of the fold.
+        seed: of the training.
+        assignment: one row per frame, with the columns of `pageflip.frames.splitting.assign_parts`; the bootstrap draws
+            whole values of `group`.
     """
 
     protocol: str
@@ -50,16 +55,16 @@ class Fold:
 
 
 def shown_name(protocol: str) -> str:
-    """The protocol's name as results have to carry it: the supplied folders are always said to be leaky."""
+    """Return the protocol's name in results, where the supplied folders are always called leaky."""
     return SUPPLIED_NAME if protocol == SUPPLIED else protocol
 
 
 def make_folds(protocol: str, index: pd.DataFrame, params: Protocols, near_duplicate_bits: int) -> list[Fold]:
-    """All folds of a protocol over the frames of a pack's index.
+    """Return all folds of a protocol over the frames of a pack's index.
 
     Raises:
         ConfigError: there is no such protocol.
-        DataError: these frames do not allow it (no books, too few clips); the message says why.
+        DataError: these frames do not allow it (no books, too few clips).
     """
     makers: dict[str, Callable[..., Iterator[Fold]]] = {
         CLIP: _clip_disjoint,
@@ -76,34 +81,34 @@ def make_folds(protocol: str, index: pd.DataFrame, params: Protocols, near_dupli
 
 
 def check_fold(fold: Fold) -> None:
-    """Refuse a fold that cannot be trained, or that breaks what its protocol promises.
+    """Check that a fold can be trained, and that it keeps apart what its protocol promises to keep apart.
 
     Raises:
-        DataError: train or val lacks a label, test is empty, or what the protocol keeps apart stands on two sides.
+        DataError: train or val lacks a label, test is empty, or a group, clip or book is in two parts.
     """
     used = fold.assignment[fold.assignment["part"] != UNUSED]
     for part in ("train", "val"):
         missing = set(LABELS) - set(used.loc[used["part"] == part, "label"])
         if missing:
             raise DataError(
-                f"{shown_name(fold.protocol)}, {fold.name}: the part {part} holds no {sorted(missing)[0]} frames",
+                f"{shown_name(fold.protocol)}, {fold.name}: the part {part} has no {sorted(missing)[0]} frames",
                 "add clips of that label, or change the section `protocols` of the params (folds, seeds, val_share).",
             )
     if not (used["part"] == "test").any():
-        raise DataError(f"{shown_name(fold.protocol)}, {fold.name}: no frame is left to test", "add frames.")
+        raise DataError(f"{shown_name(fold.protocol)}, {fold.name}: no frame is left for test", "add frames.")
     for column in DISJOINT_BY[fold.protocol]:
         sides = used.groupby(column)["part"].nunique()
         if (sides > 1).any():
             raise DataError(
-                f"{fold.protocol}, {fold.name}: the {column} {sides.index[sides > 1][0]} stands on two sides",
-                "the folds are not to be used; report this as a fault of pageflip.",
+                f"{fold.protocol}, {fold.name}: the {column} {sides.index[sides > 1][0]} is in two parts",
+                "do not use the folds; report this as a bug of pageflip.",
             )
 
 
 def seen_in_training(fold: Fold, index: pd.DataFrame, near_duplicate_bits: int) -> dict[str, float | None]:
-    """Shares of the fold's test frames whose `clip`, `book` (None without books) or `near_duplicate` was trained on.
+    """Return the shares of the fold's test frames whose clip, book (None without books) or near-duplicate was seen.
 
-    "Trained on" is train and val together: val chooses the epoch and the threshold.
+    Seen are train and val: val chooses the epoch and the threshold.
     """
     used = fold.assignment[fold.assignment["part"] != UNUSED]
     test, others = used[used["part"] == "test"], used[used["part"] != "test"]
@@ -124,7 +129,7 @@ def _table(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _deal(table: pd.DataFrame, test: np.ndarray, rest: np.ndarray, share: float, seed: int) -> pd.DataFrame:
-    """Put rows `test` to test, and of the rows `rest` about `share` to val in whole groups, the others to train."""
+    """Assign rows `test` to test, and of the rows `rest` about `share` to val, in whole groups, the others to train."""
     table = table.copy()
     part = table.columns.get_loc("part")
     table.iloc[test, part] = "test"
@@ -175,10 +180,10 @@ def _leave_one_book_out(index: pd.DataFrame, params: Protocols, bits: int, seed:
 
 
 def _part_twins(table: pd.DataFrame, linked: np.ndarray) -> pd.DataFrame:
-    """Leave out clips of val that share a near-duplicate with train; where val would lose a label, those of train.
+    """Leave out clips of val that share a near-duplicate with train; if val would lose a label, those of train instead.
 
-    Books are not joined by near-duplicates, as groups of clips are: in one room all books can look alike at a glance,
-    and there would be nothing left to deal.
+    Books are not joined by near-duplicates as clips are: in one room all books can look alike to a hash, and nothing
+    would be left to assign.
     """
     train, val = ((table["part"] == part).to_numpy() for part in ("train", "val"))
     kept = val & ~np.isin(linked, linked[train])
@@ -197,12 +202,16 @@ def _later_frames(index: pd.DataFrame, params: Protocols, bits: int, seed: int) 
 
 
 def parts_in_time(place: np.ndarray, count: np.ndarray, shares: Shares) -> np.ndarray:
-    """The part of each frame by its place in its clip: an object array [N].
+    """Assign frames to parts by their position in their clip.
 
     Args:
-        place: int [N], 0 for a clip's first frame; count: int [N], the frames of its clip.
-        shares: of a clip's frames; a clip of three frames or more gives at least one to each part, a shorter one only
-            trains.
+        place: int [N], 0 for a clip's first frame.
+        count: int [N], the number of frames of its clip.
+        shares: of a clip's frames. A clip of three frames or more gives at least one to each part; a shorter one is for
+            training only.
+
+    Returns:
+        Names of parts, object [N].
     """
     test = np.maximum(1, np.round(count * shares.test))
     val = np.maximum(1, np.round(count * shares.val))

@@ -1,11 +1,10 @@
-"""The shortcut test: does the F1 survive changes of the picture that leave its label as it is?
+"""The shortcut test: does F1 survive changes of the image that leave its label as it is?
 
-A network that has learnt brightness, colour or a side of the frame instead of the page in the air loses F1 when these
-change. The changes are made in floating point on the device and draw nothing at random.
+A network that has learnt brightness, colour or a side of the frame, instead of the sheet in the air, loses F1 under
+these changes. They are made in floating point and are not random.
 """
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,14 +13,22 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
-from pageflip.evaluation.calibration import calibrated
+from pageflip.evaluation.calibration import apply_temperature
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.networks.predict import predict_logits
-from pageflip.params.evaluation import Change
+from pageflip.params.evaluation import Change, Shortcuts
 
 
-def changed(batch: Tensor, change: Change) -> Tensor:
-    """float32 [N, 3, height, width] in 0..1 -> the same, every frame changed alike: colours, then lens, then mirror."""
+def apply_change(batch: Tensor, change: Change) -> Tensor:
+    """Apply a change to all frames of a batch: colours, then blur, then mirroring.
+
+    Args:
+        batch: float32 [N, 3, height, width] in 0..1.
+        change: its strengths.
+
+    Returns:
+        A batch of the same shape and range.
+    """
     if change.brightness:
         batch = functional.adjust_brightness(batch, 1 + change.brightness)
     if change.warmth:
@@ -41,37 +48,43 @@ def run_shortcut_test(
     frames: np.ndarray,
     rows: np.ndarray,
     target: np.ndarray,
+    params: Shortcuts,
     *,
     temperature: float,
     threshold: float,
-    changes: Mapping[str, Change],
-    max_loss: float,
-    device: str = "cpu",
 ) -> dict[str, Any]:
-    """F1 of the chosen rows of a pack under each change, at the same temperature and threshold.
+    """Measure the F1 of chosen rows of a pack under each change, at the same temperature and threshold.
 
     Args:
-        target: int [len(rows)], 1 is flip.
-        max_loss: points of F1; a change that costs more is flagged.
+        network: what is tested.
+        frames: the pack, uint8 [frames, height, width, 3].
+        rows: of the pack, int [N].
+        target: int [N], 1 is flip.
+        params: the changes, and max_loss: points of F1; a change that costs more is flagged.
+        temperature: divisor of the logits.
+        threshold: of the calibrated probabilities.
 
     Returns:
-        max_loss; f1 of the frames as they are; changes: {name: {f1, loss in points, turned: frames whose label
-        changed, flagged}}; flagged: the names of those that cost too much.
+        max_loss; f1 of the unchanged frames; changes, {name: {f1, loss in points, turned: number of frames whose
+        prediction changed, flagged}}; flagged, the names of the changes that cost too much.
     """
 
-    def called(change: Change | None) -> np.ndarray:
-        step = None if change is None else partial(changed, change=change)
-        logits = predict_logits(network, frames, rows, device=device, change=step)
-        return calibrated(logits, temperature) >= threshold
+    def predict(change: Change | None) -> np.ndarray:
+        step = None if change is None else partial(apply_change, change=change)
+        return apply_temperature(predict_logits(network, frames, rows, change=step), temperature) >= threshold
 
-    plain = called(None)
-    base = binary_metrics(target, plain.astype(float), 0.5)["f1"]
-    table = {}
-    for name, change in changes.items():
-        verdict = called(change)
-        f1 = binary_metrics(target, verdict.astype(float), 0.5)["f1"]
+    plain = predict(None)
+    base = _f1(target, plain)
+    changes = {}
+    for name, change in params.changes.items():
+        called = predict(change)
+        f1 = _f1(target, called)
         loss = 100 * (base - f1)
-        turned = int((verdict != plain).sum())
-        table[name] = {"f1": f1, "loss": loss, "turned": turned, "flagged": loss > max_loss}
-    flagged = [name for name, row in table.items() if row["flagged"]]
-    return {"max_loss": max_loss, "f1": base, "changes": table, "flagged": flagged}
+        turned = int((called != plain).sum())
+        changes[name] = {"f1": f1, "loss": loss, "turned": turned, "flagged": loss > params.max_loss}
+    flagged = [name for name, row in changes.items() if row["flagged"]]
+    return {"max_loss": params.max_loss, "f1": base, "changes": changes, "flagged": flagged}
+
+
+def _f1(target: np.ndarray, called: np.ndarray) -> float:
+    return binary_metrics(target, called.astype(float), 0.5)["f1"]

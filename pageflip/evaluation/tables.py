@@ -1,9 +1,4 @@
-"""How good predictions are: counts, F1, its interval, calibration, and the same per clip and per book.
-
-The positive class is `flip`; a frame is called flip when its probability is at or above the threshold. Every number
-comes from all predictions at once, never from an average over batches. A table of predictions has the columns row,
-label, video, frame, clip, book (nullable), group, part ("val" or "test"), target (1 is flip) and probability.
-"""
+"""Results by clip and by book, and the worst mistakes, from a table of predictions."""
 
 from typing import Any
 
@@ -12,14 +7,16 @@ import pandas as pd
 from pageflip.evaluation.metrics import as_floats, binary_metrics
 from pageflip.frames.names import LABELS
 
-CLIP_SHARE = 0.5  # a clip is called flip when at least this share of its frames is
+CLIP_SHARE = 0.5  # a clip is called flip if at least this share of its frames is
 MISTAKES_PER_CLIP = 3
 
 
 def clip_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
-    """One dict per clip, sorted by name, with its frames, flip_share, verdict, correct and (wrong frames) errors.
+    """Summarise each clip, sorted by name.
 
-    flip_share is the share of the clip's frames that are called flip; the verdict is `flip` from one half on.
+    Returns:
+        One dict per clip: clip, label, target, n (frames), mean_probability, flip_share (of its frames, how many are
+        called flip), verdict (`flip` if flip_share is at least CLIP_SHARE), correct, errors (number of wrong frames).
     """
     rows = []
     for clip, part in predictions.groupby("clip", sort=True):
@@ -43,17 +40,18 @@ def clip_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, An
 
 
 def clip_verdicts(clips: list[dict[str, Any]]) -> dict[str, Any]:
-    """f1, precision, recall, accuracy, n and confusion over clips, from the rows of `clip_table`."""
+    """Compute f1, precision, recall, accuracy, n and confusion over clips, from the rows of `clip_table`."""
     verdict = [float(row["verdict"] == "flip") for row in clips]
     scores = binary_metrics([row["target"] for row in clips], verdict, CLIP_SHARE)
     return {name: scores[name] for name in ("f1", "precision", "recall", "accuracy", "n", "confusion")}
 
 
 def book_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
-    """One dict per book, sorted by name: book, n, n_flip, clips, accuracy, f1, precision, recall, confusion.
+    """Summarise each book, sorted by name; frames without a book are left out.
 
-    f1, precision and recall are None for a book with frames of one label only: there they mean nothing. Frames
-    without a book are left out.
+    Returns:
+        One dict per book: book, n, n_flip, clips, accuracy, f1, precision, recall and confusion. f1, precision and
+        recall are None for a book with a single label, where they mean nothing.
     """
     rows = []
     for book, part in predictions[predictions["book"].notna()].groupby("book", sort=True):
@@ -74,9 +72,9 @@ def book_table(predictions: pd.DataFrame, threshold: float) -> list[dict[str, An
 
 
 def worst_mistakes(predictions: pd.DataFrame, threshold: float, count: int) -> pd.DataFrame:
-    """The at most `count` wrong frames whose probability is furthest from their target, worst first.
+    """Return at most `count` wrong frames whose probability is furthest from their target, the worst first.
 
-    At most MISTAKES_PER_CLIP come from one clip: its frames look alike, and one bad clip would hide all others.
+    At most MISTAKES_PER_CLIP come from one clip: its frames look alike, and one bad clip would displace all others.
     """
     called = as_floats(predictions["probability"]) >= threshold
     wrong = predictions[called != (predictions["target"].to_numpy() == 1)]

@@ -1,9 +1,8 @@
-"""What single frames of test clips are called when the frames before and after them are read too.
+"""Evaluation of single frames that are read together with the frames before and after them in their clip.
 
-Where frames come from videos the neighbours of a frame are there; the temporal network (`pageflip.events.temporal`)
-reads
-them. It has learnt from drawn recordings and knows nothing of these clips. A clip has one label throughout, and no
-transition: figures on whole videos (`pageflip evaluate-videos`) are harder in one way and easier in another.
+Frames of clips come from videos, so the temporal network (`pageflip.events.temporal`) can read their neighbours. It was
+trained on drawn recordings and knows nothing of these clips. A clip has a single label and no transition; for whole
+videos see `pageflip.evaluation.videos`.
 """
 
 from typing import Any
@@ -15,27 +14,32 @@ from pageflip.evaluation.metrics import binary_metrics, bootstrap_interval
 from pageflip.events.reader import SEQUENCE_FPS
 from pageflip.events.temporal import THRESHOLD, FrameEncoder, refine
 
-FIGURES = ("f1", "precision", "recall", "roc_auc")
+SCORES = ("f1", "precision", "recall", "roc_auc")
 
 
-def judge_in_sequence(
+def evaluate_in_sequence(
     test: pd.DataFrame, pack: np.ndarray, threshold: float, *, samples: int, seed: int
 ) -> dict[str, Any]:
-    """FIGURES over all frames, with f1_low and f1_high by bootstrap over groups.
+    """Compute SCORES over all frames, with f1_low and f1_high by bootstrap over groups.
 
     Args:
-        test: a table of predictions (see `pageflip.evaluation.metrics`), with rows of the pack.
-        pack: uint8 [frames, H, W, 3].
+        test: table of predictions (see `pageflip.evaluation.judging`).
+        pack: uint8 [frames, height, width, 3].
         threshold: of the table's probabilities.
+        samples: draws of the bootstrap.
+        seed: of these draws.
     """
-    refined = in_sequence(test, pack, threshold)
+    refined = refine_clips(test, pack, threshold)
     scores = binary_metrics(test["target"], refined, THRESHOLD)
     low, high = bootstrap_interval(test["target"], refined, test["group"], THRESHOLD, samples=samples, seed=seed)
-    return {name: scores[name] for name in FIGURES} | {"f1_low": low, "f1_high": high}
+    return {name: scores[name] for name in SCORES} | {"f1_low": low, "f1_high": high}
 
 
-def in_sequence(test: pd.DataFrame, pack: np.ndarray, threshold: float) -> np.ndarray:
-    """Refined probabilities, float64 [N], in the table's order; frame numbers count 1/30 s each."""
+def refine_clips(test: pd.DataFrame, pack: np.ndarray, threshold: float) -> np.ndarray:
+    """Re-estimate each frame's probability from its clip; return float64 [N] in the table's order.
+
+    Frame numbers count 1 / SEQUENCE_FPS seconds each.
+    """
     refined = np.empty(len(test))
     for places in test.groupby("clip", sort=True).indices.values():
         clip = test.iloc[places].sort_values("frame")

@@ -10,7 +10,7 @@ from pageflip.frames.names import LABELS
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
-ASSIGNMENT_FILE = "assignment.parquet"
+ASSIGNMENT_FILE, LEAKS_FILE = "assignment.parquet", "leaks.json"
 
 
 def read_assignment(folder: Path) -> pd.DataFrame:

@@ -18,12 +18,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder, write_json
-from pageflip.frames.assignment import ASSIGNMENT_FILE, PARTS, UNUSED
+from pageflip.frames.assignment import ASSIGNMENT_FILE, LEAKS_FILE, PARTS, UNUSED
 from pageflip.frames.names import LABELS
 from pageflip.params.sections import Shares
 from pageflip.params.split import Split
 
-LEAKS_FILE = "leaks.json"
 MAX_FOLDS = 12  # a share is rounded to the nearest fraction with at most this denominator
 PAIRS_PER_STEP = 2**23  # pairs of hashes compared at once: 64 MiB
 

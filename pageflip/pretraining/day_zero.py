@@ -26,9 +26,9 @@ from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import atomic_folder, sha256_of, write_json
 from pageflip.base.provenance import environment, git_revision
-from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
+from pageflip.evaluation.exported import INPUT, band_of, check_parity, describe_files, export_files
 from pageflip.evaluation.folder import evaluate_folder
-from pageflip.evaluation.judging import judge, predict_parts
+from pageflip.evaluation.judging import calibrate_and_evaluate, predict_parts
 from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
 from pageflip.frames.pack import open_pack
 from pageflip.inference import cards, day_zero
@@ -169,7 +169,7 @@ def judge_alone(
     """Judge a network at the threshold of the best F1 on validation, within its tolerance."""
     judged = params.evaluate.model_copy(update={"threshold": Threshold.model_validate("f1")})
     predictions = predict_parts(network, pack, assignment)
-    return judge(predictions, judged, protocol="grouped", unit="book", tolerance=tolerance)
+    return calibrate_and_evaluate(predictions, judged, protocol="grouped", unit="book", tolerance=tolerance)
 
 
 def finish(
@@ -196,6 +196,8 @@ def finish(
         model = folder / cards.MODEL_FILE
         facts["parity_error"] = check_parity(network, model, pack, rows, limits.max_parity_error, temperature)
         facts["files"] = export_files(network, model, pack, assignment, limits, temperature)
+        latency_ms = {name: row["latency_ms"] for name, row in facts["files"].items()}
+        print("\n".join(describe_files(facts["files"], latency_ms)))
         if facts["files"]["int8"]["offered"]:
             facts["int8_sha256"] = facts["files"]["int8"]["sha256"]
         card = make_card(plan, metrics) | source | facts

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pageflip.base.errors import DataError
-from pageflip.base.files import read_json, sha256_of, write_json
+from pageflip.base.files import sha256_of, write_json
 from pageflip.base.provenance import data_version
 from pageflip.evaluation.exported import INPUT, band_of, check_parity, export_files
+from pageflip.evaluation.results import read_details
 from pageflip.networks.onnx_export import export_onnx
 from pageflip.networks.saved import load_network, read_config
 from pageflip.params.register import Register
@@ -48,7 +49,7 @@ def best_model(models: Path, reports: Path, names: tuple[str, ...]) -> str:
     """
     scores = {}
     for name in names:
-        metrics = read_json(reports / name / "metrics.json")
+        metrics = read_details(reports / name)
         if read_config(models / name)["weights_sha256"] != metrics["weights_sha256"]:
             raise DataError(f"{reports / name} is not the evaluation of {models / name}", "run `dvc repro evaluate`.")
         scores[name] = (metrics["threshold_choice"]["reached"], metrics["val"]["f1"])
@@ -71,7 +72,7 @@ def build_package(
     Raises:
         DataError: ONNX and torch differ by more than `params.max_parity_error`.
     """
-    config, metrics = read_config(trained), read_json(report / "metrics.json")
+    config, metrics = read_config(trained), read_details(report)
     network, path = load_network(trained), folder / MODEL_FILE
     temperature, review = metrics["calibration"]["temperature"], metrics["review"]
     facts = {"threshold": metrics["threshold"], "network": trained.name, "weights_sha256": config["weights_sha256"]}

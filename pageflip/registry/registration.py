@@ -38,6 +38,7 @@ from pageflip.registry.versions import (
 )
 
 SERVED_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow")
+NOT_UPSTREAM = ("report", "register", "promote")  # stages that no version comes from
 SERVED_MODULE = "pageflip/registry/pyfunc.py"
 
 
@@ -59,11 +60,11 @@ def register_package(package: ModelPackage, name: str, split_sha256: str) -> str
 
 
 def _upstream_lock(path: Path) -> str:
-    """Return dvc.lock without the entries of this stage and those after it, which are of an earlier run."""
+    """Return dvc.lock with the stages that the version comes from; the others may be of an earlier run."""
     if not path.exists():
         return ""
     lock = yaml.safe_load(path.read_text(encoding="utf-8"))
-    lock["stages"] = {name: entry for name, entry in lock["stages"].items() if name not in ("register", "promote")}
+    lock["stages"] = {name: entry for name, entry in lock["stages"].items() if name.split("@")[0] not in NOT_UPSTREAM}
     return yaml.safe_dump(lock, sort_keys=True)
 
 

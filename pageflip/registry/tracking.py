@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pageflip.base import settings
+from pageflip.base.nested import flatten
 from pageflip.registry.client import client, experiment_id, find_run, mark, translate_errors
 from pageflip.registry.versions import TRAINING_KEY, WEIGHTS
 
@@ -26,7 +27,7 @@ class TrainingRun:
             return
         tags = {**tags, **settings.orchestrator_tags(), TRAINING_KEY: key}
         self.run_id = self._client.create_run(experiment_id(self._client), tags=tags, run_name=name).info.run_id
-        for param, value in _flat(params).items():
+        for param, value in flatten(params).items():
             self._client.log_param(self.run_id, param, value)
 
     @translate_errors
@@ -51,13 +52,6 @@ class TrainingRun:
         with suppress(MlflowException):
             if self._client.get_run(self.run_id).info.status != "FINISHED":  # an overlapping attempt may have ended it
                 self._client.set_terminated(self.run_id, status="FAILED")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _log_metrics(mlflow_client: MlflowClient, run_id: str, metrics: dict[str, float], step: int = 0) -> None:
@@ -89,5 +83,15 @@ def log_evaluation(*, weights_sha256: str, metrics: dict[str, float], folder: Pa
     run_id = run_of_weights(mlflow_client, weights_sha256)
     _log_metrics(mlflow_client, run_id, {f"test_{key}": value for key, value in metrics.items()})
     mlflow_client.log_artifacts(run_id, str(folder), "evaluation")
+    mark(mlflow_client, run_id)
+    return run_id
+
+
+@translate_errors
+def log_report(*, weights_sha256: str, folder: Path) -> str:
+    """Log an evaluation's page to the run that trained the weights; return that run's id."""
+    mlflow_client = client()
+    run_id = run_of_weights(mlflow_client, weights_sha256)
+    mlflow_client.log_artifacts(run_id, str(folder), "report")
     mark(mlflow_client, run_id)
     return run_id

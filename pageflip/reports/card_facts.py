@@ -1,23 +1,24 @@
-"""Measure a trained network: calibration, threshold and review band on validation, the rest on the test part; a report.
+"""Facts for the card of the evaluation page: data, split, model, training, environment and licences."""
 
-    python -m tasks.evaluate --model cnn --frames data/frames --split data/split \\
-        --models models/trained/cnn --out reports/evaluation/cnn
-"""
-
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pageflip.base.files import read_json
+from pageflip.base.nested import flatten
 from pageflip.base.provenance import data_version, environment, git_revision
+from pageflip.frames.assignment import LEAKS_FILE
+from pageflip.frames.pack import FACTS_FILE
 from pageflip.inference import cards
 from pageflip.networks.build import INITIAL
 
+MAX_LISTED = 12  # a longer list is shown as its length
+
 
 def count_parts(assignment: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each part of the split its frames, flips, clips, groups and (known) books."""
+    """Count the frames, flips, clips, groups and known books of each part of a split."""
     order = ("train", "val", "test", "unused")
     return [
         {
@@ -30,17 +31,21 @@ def count_parts(assignment: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def gather_facts(
-    assignment: pd.DataFrame, config: Mapping[str, Any], frames: Path, split: Path
-) -> dict[str, dict[str, Any]]:
-    """What the report tells of data, split, model, training, environment and licences: {section: {name: value}}."""
-    leaks = {name: value for name, value in read_json(split / "leaks.json").items() if not isinstance(value, Mapping)}
+def gather_facts(config: Mapping[str, Any], frames: Path, split: Path) -> dict[str, dict[str, Any]]:
+    """Return the facts as {section: {name: value}}.
+
+    Args:
+        config: of the trained network (see `pageflip.networks.saved.read_config`).
+        frames: folder of the pack.
+        split: folder of the assignment.
+    """
+    leaks = {name: value for name, value in read_json(split / LEAKS_FILE).items() if not isinstance(value, Mapping)}
     first = {"git revision": git_revision(), **{name: config.get(name) for name in ("network", "weights_sha256")}}
-    rest = _plain({name: value for name, value in config.items() if name not in first})
+    rest = _settings({name: value for name, value in config.items() if name not in first})
     training = {name: value for name, value in rest.items() if name.startswith(("fit.", "augment."))}
     return {
-        "Data": {"data version": data_version(), **_plain(read_json(frames / "pack.json"))},
-        "Split": _plain(leaks),
+        "Data": {"data version": data_version(), **_settings(read_json(frames / FACTS_FILE))},
+        "Split": _settings(leaks),
         "Model": first | {name: value for name, value in rest.items() if name not in training},
         "Training": training,
         "Environment": environment(),
@@ -49,29 +54,24 @@ def gather_facts(
 
 
 def licences(initial: str) -> dict[str, str]:
-    """Whose terms hold for the frames, the code, and the weights that the training began from."""
-    terms = {"frames": "those of their owner; this page shows some", "code": "Apache-2.0"}
+    """Return the licences of the frames, the code and the weights that the training started from."""
+    terms = {"frames": "their owner's terms; this page shows some of them", "code": "Apache-2.0"}
     if initial == "none":
         return terms | {"initial weights": "none, trained from scratch"}
     if initial == cards.NAME:
         return terms | {
             f"initial weights ({initial}), {of}": text for of, text in cards.read_card()["licences"].items()
         }
-    return terms | {"initial weights": f"{initial}: see where they come from"}
+    return terms | {"initial weights": f"{initial}: those of their source"}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten settings to dotted names; show long or nested lists as their length."""
+    return {
+        name: f"{len(value)} entries" if _is_long(value) else "none" if value in (None, []) else value
+        for name, value in flatten(content).items()
+    }
 
 
-def _plain(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names; long lists as their length."""
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _plain(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and (len(value) > 12 or any(isinstance(one, list | dict) for one in value)):
-            flat[prefix + name] = f"{len(value)} entries"
-        else:
-            flat[prefix + name] = "none" if value in (None, []) else value
-    return flat
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and (len(value) > MAX_LISTED or any(isinstance(one, list | dict) for one in value))

@@ -1,7 +1,7 @@
-"""Small charts as shapes in pixels, for a template to draw as inline SVG.
+"""Small charts as shapes in pixels, which a template draws as inline SVG.
 
-No plotting library: the shapes take their colours from the page's style sheet, so a chart follows the reader's light
-or dark mode, weighs a few KB, and the same numbers always give the same bytes.
+They are drawn without a plotting library: colours come from the page's style sheet, so a chart follows the reader's
+light or dark mode, takes a few KB, and the same numbers always give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 44
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label, its ends in data units, where its ticks stand and how many decimals they show."""
+    """An axis: label, ends in data units, positions of the ticks, and their decimals."""
 
     label: str
     low: float = 0.0
@@ -26,7 +26,7 @@ class Axis:
 
 @dataclass
 class Chart:
-    """One chart. The methods take data units; `shapes`, `x_ticks`, `y_ticks` and `legend` are ready to be drawn.
+    """A chart. The methods take data units; `shapes`, `x_ticks`, `y_ticks` and `legend` are for the template.
 
     A style is the name of a class in the page's style sheet (`one`, `two`, `guide`).
     """
@@ -44,19 +44,19 @@ class Chart:
     bottom: int = HEIGHT - BOTTOM
 
     def line(self, xs: Sequence[float], ys: Sequence[float], style: str, name: str = "") -> "Chart":
-        """A line through the points; with a name it enters the legend."""
+        """Add a line through points; with a name it is in the legend."""
         points = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in zip(xs, ys, strict=True))
         self.shapes.append({"kind": "line", "style": style, "points": points})
         return self._named(style, name)
 
     def dot(self, x: float, y: float, style: str, note: str, radius: float = 4.0) -> "Chart":
-        """A dot; `note` is what hovering over it tells."""
+        """Add a dot; `note` is shown when the pointer is over it."""
         place = {"x": f"{self._x(x):.1f}", "y": f"{self._y(y):.1f}", "radius": f"{radius:.1f}"}
         self.shapes.append({"kind": "dot", "style": style, "note": note, **place})
         return self
 
     def bar(self, low: float, high: float, base: float, top: float, style: str, note: str = "") -> "Chart":
-        """A bar over low..high on the x axis that reaches from base to top on the y axis."""
+        """Add a bar over low..high on the x axis, from base to top on the y axis."""
         x, width = self._x(low), self._x(high) - self._x(low)
         y, height = self._y(top), self._y(base) - self._y(top)
         place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}"}
@@ -64,17 +64,17 @@ class Chart:
         return self
 
     def name(self, style: str, name: str) -> "Chart":
-        """Enter a style into the legend."""
+        """Add a style to the legend."""
         return self._named(style, name)
 
     @property
     def x_ticks(self) -> list[dict[str, str]]:
-        """Place and text of each tick of the x axis."""
+        """Positions and texts of the x axis' ticks."""
         return [{"at": f"{self._x(tick):.1f}", "text": f"{tick:.{self.x.decimals}f}"} for tick in self.x.ticks]
 
     @property
     def y_ticks(self) -> list[dict[str, str]]:
-        """Place and text of each tick of the y axis."""
+        """Positions and texts of the y axis' ticks."""
         return [{"at": f"{self._y(tick):.1f}", "text": f"{tick:.{self.y.decimals}f}"} for tick in self.y.ticks]
 
     def _named(self, style: str, name: str) -> "Chart":
@@ -90,7 +90,7 @@ class Chart:
 
 
 def axis_up_to(label: str, highest: float, *, whole: bool = False) -> Axis:
-    """An axis from 0 to a round number at or above `highest`, with at most six round ticks."""
+    """Return an axis from 0 to a round number at or above `highest`, with at most six round ticks."""
     step = round_step(max(highest, 1.0 if whole else 1e-6) / 4)
     if whole:
         step = max(1.0, step)
@@ -100,7 +100,7 @@ def axis_up_to(label: str, highest: float, *, whole: bool = False) -> Axis:
 
 
 def round_step(least: float) -> float:
-    """The least of 1, 2 and 5 times a power of ten that is at or above `least`."""
+    """Return the smallest of 1, 2 and 5 times a power of ten that is at or above `least`."""
     power = 10.0 ** floor(log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 

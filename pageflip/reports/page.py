@@ -1,19 +1,18 @@
-"""The evaluation as one self-contained HTML page, and its curves in the form that `dvc plots` reads.
+"""The Jinja environment of all HTML pages: templates, filters, and the colours that the style sheets share with Python.
 
-The page asks for nothing from outside: style and charts are inline, pictures are data URIs. It weighs at most 4 MB:
-pictures share PICTURE_BYTES, and tables are cut. The same input gives the same bytes: no date is written. Every value
-is escaped by the templates. Each part of the page is a template of its own, `evaluation_NAME.html.j2`.
+Pages are self-contained: styles and charts are inline, images are data URIs, and nothing is fetched. Every value is
+escaped.
 """
 
 import jinja2
 
-from pageflip.reports.evidence import AGAINST, FOR
+from pageflip.evaluation.formatting import format_clock, format_percent, format_score, format_share
 
-STYLE_COLOURS = {"for": FOR, "against": AGAINST}  # what the style sheet needs beside its own
+FOR_FLIP, AGAINST_FLIP = (255, 122, 0), (0, 112, 255)  # evidence; distinguishable with any colour blindness
 
 
 def page_environment() -> jinja2.Environment:
-    """Jinja with the templates of pages and their filters."""
+    """Return Jinja's environment with the templates of pages and their filters."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pageflip", "reports/templates"),
         autoescape=True,
@@ -22,35 +21,21 @@ def page_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "clock": format_clock,
+        "count": _format_count,
+        "percent": format_percent,
+        "points": _format_points,
         "score": format_score,
-        "percent": _percent,
-        "count": _count,
         "share": format_share,
-        "points": _points,
     }
+    environment.globals |= {"for_flip": FOR_FLIP, "against_flip": AGAINST_FLIP}
     return environment
 
 
-def format_score(value: float | None) -> str:
-    """Three decimals, cut rather than rounded up to a perfect 1."""
-    if value is None:
-        return "–"  # noqa: RUF001 - a typographic dash for the reader
-    return f"{min(value, 0.999) if value < 1 else value:.3f}"
+def _format_points(loss: float) -> str:
+    """Format points of F1 lost as a change: a loss is negative."""
+    return f"{-loss:+.1f}" if round(loss, 1) else "0.0"
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}%"  # noqa: RUF001
-
-
-def format_share(value: float | None) -> str:
-    """A percentage with one decimal: review bands are about few frames."""
-    return "–" if value is None else f"{100 * value:.1f}%"  # noqa: RUF001
-
-
-def _points(value: float) -> str:
-    """Points of F1 lost, as a change: a loss is negative."""
-    return f"{-value:+.1f}" if round(value, 1) else "0.0"
-
-
-def _count(value: int) -> str:
+def _format_count(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -10,7 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -20,6 +19,8 @@ from pageflip.events.flip import Flip
 from pageflip.events.temporal import THRESHOLD
 from pageflip.footage.frame_scores import FrameScores
 from pageflip.footage.media import VIDEO
+from pageflip.reports.page import page_environment
+from pageflip.reports.timelines import curve_points
 from pageflip.scoring.results import ALREADY, RESULT, SCORED, version_url
 
 THUMBNAIL = 180  # pixels of the longer side of a still on the page
@@ -71,6 +72,7 @@ def publish_index(results_url: str, model_name: str, model_version: str, outcome
 
 
 def page_values(scores: FrameScores, flips: list[Flip], kind: str, threshold: float) -> dict[str, Any]:
+    count = len(scores.names)
     broken = [(i, scores.names[i], error) for i, error in enumerate(scores.errors) if error]
     return {
         "flips": flips[:LISTED],
@@ -78,40 +80,13 @@ def page_values(scores: FrameScores, flips: list[Flip], kind: str, threshold: fl
         "names": scores.names,
         "broken": broken[:LISTED],
         "listed": LISTED,
-        "line": timeline(scores.in_sequence),
+        "line": curve_points(1000 * np.arange(count) / max(count - 1, 1), scores.in_sequence, TIMELINE_STEPS),
         "line_at": THRESHOLD,
-        "last": len(scores.names) - 1,
+        "last": count - 1,
         "probability": scores.probabilities[0],
         "threshold": threshold,
     }
 
 
-def timeline(probabilities: np.ndarray) -> str:
-    """The points of an SVG polyline over 1000 x 100: low and high of each step, so that no peak is lost."""
-    count = len(probabilities)
-    points = []
-    for part in np.array_split(np.arange(count), min(count, TIMELINE_STEPS)):
-        known = part[np.isfinite(probabilities[part])]
-        if not len(known):
-            continue
-        lowest, highest = known[probabilities[known].argmin()], known[probabilities[known].argmax()]
-        for index in sorted({int(lowest), int(highest)}):
-            points.append(f"{1000 * index / max(count - 1, 1):.1f},{100 * (1 - probabilities[index]):.1f}")
-    return " ".join(points)
-
-
 def render_page(template: str, **values: Any) -> bytes:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pageflip", "reports/templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clock"] = _clock
-    return environment.get_template(template).render(**values).encode("utf-8", "backslashreplace")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+    return page_environment().get_template(template).render(**values).encode("utf-8", "backslashreplace")

@@ -170,7 +170,7 @@ def test_the_question_gives_the_figures_of_both_and_where_to_look(in_airflow, ml
     subject, body = in_airflow(QUESTION, MLFLOW_TRACKING_URI=server)
     assert subject == "May pageflip version 5 become champion?"
     assert f"[version 5]({server}/#/models/pageflip/versions/5), F1 0.879 (0.778 to 0.948) on 288 test frames" in body
-    assert f"({server}/#/experiments/7/runs/run5/artifacts/evaluation/report.html)" in body
+    assert f"({server}/#/experiments/7/runs/run5/artifacts/report/report.html)" in body
     assert "there is none yet" in body
     assert "UTC counts as a rejection" in body
     aliases["champion"] = version(4, split="b", **{"metric.f1": "0.5"})

@@ -16,7 +16,7 @@ def test_the_main_job_runs_both_dags_to_a_promoted_model_and_scored_uploads(tmp_
     uploads.mkdir(parents=True)
     (uploads / "broken.mp4").write_bytes(b"this is no video")
     output = call(folder, "python", "-m", "tasks.main_job").stdout
-    for stage in ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"):
+    for stage in ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "report@cnn", "register", "promote"):
         assert f"retrain: {stage} success" in output
     assert "score_uploads: summarise success" in output
     for row in (

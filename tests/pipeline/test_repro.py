@@ -8,7 +8,7 @@ import yaml
 from pageflip.frames.pack import open_pack
 from pipeline.conftest import call, tiny_params, write_params
 
-STAGES = ["prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"]
+STAGES = ["prepare", "validate", "split", "train@cnn", "evaluate@cnn", "report@cnn", "register", "promote"]
 
 
 def test_dvc_repro_runs_every_stage_and_leaves_what_each_promises(reproduced):
@@ -24,7 +24,7 @@ def test_dvc_repro_runs_every_stage_and_leaves_what_each_promises(reproduced):
     assert promotion["promoted"]
     assert promotion["aliases"] == ["candidate", "champion"]
     assert "there was no champion" in promotion["reason"]
-    report = (reproduced / "reports/evaluation/cnn/report.html").read_text()
+    report = (reproduced / "reports/report/cnn/report.html").read_text()
     assert "<svg" in report
 
 
@@ -49,7 +49,10 @@ def test_dvc_reads_the_metrics_and_plots(reproduced):
     shown = json.loads(call(reproduced, "dvc", "metrics", "show", "--json").stdout)
     (values,) = [entry["data"] for entry in shown[""]["data"].values()]
     assert 0 <= values["f1_low"] <= values["f1"] <= values["f1_high"] <= 1
-    assert values["n"] == sum(values["confusion"].values())
+    details = json.loads((reproduced / "reports/evaluation/cnn/details.json").read_text())
+    assert values["n"] == sum(details["confusion"].values())
+    table = call(reproduced, "dvc", "metrics", "show", "--md").stdout.splitlines()
+    assert max(map(len, table)) < 180
     plots = json.loads(call(reproduced, "dvc", "plots", "show", "--json").stdout)
     assert len(plots["data"]) == 4
     assert not plots.get("errors")

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.conftest import call, make_project, tiny_params, write_params
 
-STAGES = ["prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote"]
+STAGES = ["prepare", "validate", "split", "train@cnn", "evaluate@cnn", "report@cnn", "register", "promote"]
 PER_PLACE = {"reports/validation/docs", "reports/promotion.json"}  # carry the time of the check; the version number
 
 

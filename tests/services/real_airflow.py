@@ -16,7 +16,7 @@ from pageflip.local_stack.airflow_client import AirflowClient
 from pageflip.local_stack.supervisor import Running
 from pipeline.conftest import OURS, ROOT, call
 
-STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register", "promote")
+STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "report@cnn", "register", "promote")
 # nobody is asked where approval is automatic
 ALL_WELL = {**dict.fromkeys(STAGES, "success"), "approve_promotion": "skipped"}
 ORCHESTRATOR = ROOT / ".venv-airflow"

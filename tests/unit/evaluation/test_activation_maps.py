@@ -7,7 +7,8 @@ import torch
 from pageflip.evaluation.activation_maps import activation_maps
 from pageflip.networks.build import build_network
 from pageflip.networks.layers import scale_pixels
-from pageflip.reports.evidence import AGAINST, FOR, overlay
+from pageflip.reports.evidence import overlay
+from pageflip.reports.page import AGAINST_FLIP, FOR_FLIP
 
 LITE = {"stages": 2, "frozen": 1, "dropout": 0.2}
 NETWORKS = [
@@ -68,7 +69,7 @@ def test_the_overlay_is_warm_for_and_cold_against_a_flip_and_grey_elsewhere():
     evidence = np.zeros((3, 3))
     evidence[0, 0], evidence[2, 2] = 1, -1
     picture = overlay(np.full((90, 60, 3), 100, np.uint8), evidence).astype(int)
-    assert np.abs(picture[0, 0] - FOR).max() < 50
-    assert np.abs(picture[-1, -1] - AGAINST).max() < 50
+    assert np.abs(picture[0, 0] - FOR_FLIP).max() < 50
+    assert np.abs(picture[-1, -1] - AGAINST_FLIP).max() < 50
     assert np.ptp(picture[2, -2]) < 12
     assert overlay(np.zeros((9, 6, 3), np.uint8), np.zeros((3, 3))).shape == (9, 6, 3)

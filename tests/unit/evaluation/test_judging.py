@@ -1,4 +1,4 @@
-"""The stage `evaluate`: it measures the frames that the split names, and no others."""
+"""Evaluation of a network: which frames, and what is chosen where."""
 
 import json
 
@@ -8,10 +8,17 @@ import pytest
 import torch
 
 from pageflip.base.errors import DataError
-from pageflip.evaluation.judging import check_split_of_frames, choose, judge, predict_parts
+from pageflip.evaluation.judging import (
+    calibrate_and_evaluate,
+    check_split_of_frames,
+    choose_threshold_for,
+    evaluate_predictions,
+    predict_parts,
+)
+from pageflip.evaluation.thresholds import choose_threshold
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Threshold
-from pageflip.reports.card_facts import count_parts, gather_facts, licences
+from predictions_factory import predictions
 
 
 def make_index(frames=8):
@@ -38,9 +45,9 @@ def test_a_split_of_the_same_frames_is_accepted(tmp_path):
 def test_a_split_of_other_frames_is_refused(tmp_path):
     index = make_index()
     assignment = make_assignment(index)
-    with pytest.raises(DataError, match="was not made of these frames"):
+    with pytest.raises(DataError, match="was not made from these frames"):
         check_split_of_frames(assignment, index.assign(frame=index["frame"] + 1), tmp_path)
-    with pytest.raises(DataError, match="was not made of these frames"):
+    with pytest.raises(DataError, match="was not made from these frames"):
         check_split_of_frames(assignment, index.head(5), tmp_path)
 
 
@@ -56,7 +63,7 @@ def test_predictions_are_those_of_the_rows_of_validation_and_test():
 
 def test_an_empty_part_is_refused_by_name():
     assignment = make_assignment(make_index())
-    with pytest.raises(DataError, match="part test holds no frames"):
+    with pytest.raises(DataError, match="part test has no frames"):
         predict_parts(Brightness(), np.zeros((8, 4, 3, 3), np.uint8), assignment[assignment["part"] != "test"])
 
 
@@ -80,9 +87,9 @@ def make_predictions(sharpness=2.0):
 def test_validation_alone_chooses_temperature_threshold_and_band(params_file):
     params = load_params(params_file).evaluate.model_copy(update={"bootstrap_samples": 20})
     plain = make_predictions()
-    table, metrics = judge(plain, params, protocol="grouped", unit="clip")
+    table, metrics = calibrate_and_evaluate(plain, params, protocol="grouped", unit="clip")
     again = plain.assign(target=np.where(plain["part"] == "test", 1 - plain["target"], plain["target"]))
-    _, other = judge(again, params, protocol="grouped", unit="clip")
+    _, other = calibrate_and_evaluate(again, params, protocol="grouped", unit="clip")
     assert metrics["calibration"]["temperature"] == pytest.approx(2, rel=0.4)
     for key in ("temperature", "reason", "val"):
         assert metrics["calibration"][key] == other["calibration"][key]
@@ -99,34 +106,48 @@ def test_validation_alone_chooses_temperature_threshold_and_band(params_file):
 
 def test_a_wanted_precision_is_used_where_it_is_reached_and_said_where_it_is_not():
     val = make_predictions().query("part == 'val'")
-    reached = choose(val, Threshold(precision=0.8))
+    reached = choose_threshold_for(Threshold(precision=0.8), val)
     assert (reached["wanted"], reached["reached"]) == ("precision 0.8", True)
     assert val.loc[val["probability"] >= reached["threshold"], "target"].mean() >= 0.8
     val = val.assign(probability=np.where(val["target"] == 1, val["probability"], 1.0))
-    missed = choose(val, Threshold(precision=0.99))
-    assert (missed["reached"], missed["threshold"]) == (False, choose(val, Threshold.model_validate("f1"))["threshold"])
+    missed = choose_threshold_for(Threshold(precision=0.99), val)
+    assert (missed["reached"], missed["threshold"]) == (
+        False,
+        choose_threshold_for(Threshold.model_validate("f1"), val)["threshold"],
+    )
 
 
-def test_facts_tell_of_data_split_and_model(tmp_path):
-    (tmp_path / "pack.json").write_text(json.dumps({"frames": 8}))
-    (tmp_path / "leaks.json").write_text(json.dumps({"seed": 7, "distances": {"1": 5}}))
-    config = {"fit": {"epochs": 3}, "network": "cnn", "weights_sha256": "ab" * 32}
-    facts = gather_facts(make_assignment(make_index()), config, tmp_path, tmp_path)
-    assert facts["Data"]["frames"] == 8
-    assert facts["Split"]["seed"] == 7
-    assert "distances" not in facts["Split"]
-    assert facts["Model"]["weights_sha256"] == "ab" * 32
-    assert facts["Training"] == {"fit.epochs": 3}
-    assert facts["Environment"]["torch"] == torch.__version__.split("+")[0]
-    assert facts["Licences"]["initial weights"] == "none, trained from scratch"
+def test_evaluation_is_plain_json_and_the_same_every_time():
+    val, test = predictions(1, "val"), predictions(2, "test")
+    result = evaluate_predictions(val, test, bootstrap_samples=100, seed=3)
+    text = json.dumps(result, allow_nan=False)
+    assert text == json.dumps(evaluate_predictions(val, test, bootstrap_samples=100, seed=3))
+    assert result["threshold"] == choose_threshold(val["target"], val["probability"])
+    assert result["f1_low"] <= result["f1"] <= result["f1_high"]
+    assert (result["protocol"], result["unit"], result["n_groups"]) == ("clip-disjoint", "clip", 24)
+    assert len(result["books"]) == 3
+    assert result["clips"]["n"] == len(result["clips"]["table"]) == 24
 
 
-def test_the_licences_of_the_weights_that_a_training_began_from_are_told():
-    assert "Apache-2.0" in licences("day-zero")["initial weights (day-zero), imagenet"]
-    assert licences("s3://bucket/start.safetensors")["initial weights"].startswith("s3://bucket/start.safetensors")
+def test_evaluation_takes_nothing_from_the_test_part():
+    val, test = predictions(1, "val"), predictions(2, "test")
+    spoiled = test.assign(probability=0.5)
+    ours = [evaluate_predictions(val, one, bootstrap_samples=5, seed=0) for one in (test, spoiled)]
+    assert ours[0]["threshold"] == ours[1]["threshold"]
+    assert ours[0]["val"] == ours[1]["val"]
 
 
-def test_parts_are_counted_in_their_order():
-    counted = count_parts(make_assignment(make_index()))
-    assert [row["part"] for row in counted] == ["train", "val", "test", "unused"]
-    assert counted[2] == {"part": "test", "frames": 3, "flips": 1, "clips": 2, "groups": 2, "books": 0}
+def test_evaluation_refuses_a_group_in_both_parts_unless_the_supplied_split_is_asked_for():
+    val, test = predictions(1, "val"), predictions(2, "val")
+    with pytest.raises(DataError, match="24 groups are in both validation and test"):
+        evaluate_predictions(val, test, bootstrap_samples=5, seed=0)
+    result = evaluate_predictions(val, test, bootstrap_samples=5, seed=0, protocol="supplied")
+    assert result["protocol"] == "supplied (leaky)"
+
+
+def test_evaluation_of_a_test_part_with_one_class_does_not_crash():
+    val, test = predictions(1, "val"), predictions(2, "test")
+    result = evaluate_predictions(val, test[test["target"] == 1], bootstrap_samples=20, seed=0)
+    assert result["roc_auc"] is None
+    assert result["curves"] == {"roc": [], "pr": []}
+    json.dumps(result, allow_nan=False)

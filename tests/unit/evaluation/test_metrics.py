@@ -3,52 +3,12 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.evaluation import judging, metrics, tables, thresholds
-
-
-def random_case(seed, n=200, decimals=2):
-    generator = np.random.default_rng(seed)
-    target = generator.integers(0, 2, n)
-    probability = np.clip(generator.normal(0.35 + 0.3 * target, 0.25), 0, 1).round(decimals)
-    groups = generator.integers(0, 12, n)
-    return target, probability, groups
-
-
-def simulate(generator, groups=24, frames=12, skill=1.0):
-    """Clips of one label each whose frames share an offset, as frames of one clip do."""
-    label = np.arange(groups) % 2
-    score = (2 * label - 1) * skill + generator.normal(0, 1, groups)
-    score = np.repeat(score, frames) + generator.normal(0, 0.5, groups * frames)
-    return np.repeat(label, frames), 1 / (1 + np.exp(-score)), np.repeat(np.arange(groups), frames)
-
-
-def table(target, probability, clips, books=None, part="test"):
-    labels = ["flip" if one else "notflip" for one in target]
-    names = [f"{label}/{clip}" for label, clip in zip(labels, clips, strict=True)]
-    return pd.DataFrame(
-        {
-            "row": range(len(target)),
-            "label": labels,
-            "video": [str(clip) for clip in clips],
-            "frame": range(len(target)),
-            "clip": names,
-            "book": books if books is not None else [None] * len(target),
-            "group": [f"{part}:{name}" for name in names],
-            "part": part,
-            "target": target,
-            "probability": probability,
-        }
-    )
-
-
-def predictions(seed, part):
-    target, probability, groups = simulate(np.random.default_rng(seed))
-    return table(target, probability, [f"{group:04d}" for group in groups], [f"b{g % 3}" for g in groups], part)
+from pageflip.evaluation import metrics
+from predictions_factory import random_case, simulate
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -83,58 +43,6 @@ def test_a_set_without_flips_has_zeros_and_no_ranking_metrics():
     assert (ours["f1"], ours["precision"], ours["recall"], ours["accuracy"]) == (0.0, 0.0, 0.0, 1.0)
     assert ours["roc_auc"] is None
     assert ours["average_precision"] is None
-
-
-def slow_f1(target, called):
-    hits = sum(bool(t and c) for t, c in zip(target, called, strict=True))
-    return 2 * hits / (sum(target) + sum(called))
-
-
-@pytest.mark.parametrize("decimals", [1, 2, 6])
-@pytest.mark.parametrize("seed", range(6))
-def test_threshold_reaches_the_best_f1_of_a_brute_force_search(seed, decimals):
-    target, probability, _ = random_case(seed, n=60, decimals=decimals)
-    threshold = thresholds.choose_threshold(target, probability)
-    best = max(slow_f1(target, probability >= cut) for cut in [*np.linspace(0, 1, 301), *probability])
-    assert reference.f1_score(target, probability >= threshold) == pytest.approx(best, abs=1e-12)
-
-
-def test_threshold_is_the_middle_of_a_gap_between_the_classes():
-    assert thresholds.choose_threshold([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9]) == 0.5
-
-
-def test_threshold_takes_the_widest_of_equally_good_plateaus():
-    # F1 is 4/6 with two calls, 6/9 with five and 8/12 with all eight: on (0.85, 0.9], on (0.3, 0.7] and on [0, 0.1]
-    probability = [0.95, 0.9, 0.85, 0.8, 0.7, 0.3, 0.2, 0.1]
-    assert thresholds.choose_threshold([1, 1, 0, 0, 1, 0, 0, 1], probability) == 0.5
-
-
-def test_threshold_joins_neighbouring_steps_of_equal_f1():
-    # F1 is 4/6, 6/9 and 8/12 with the first two, five and eight frames called: one plateau from 0 to 0.9
-    target = [1, 1, 1, 0, 0, 1, 0, 0]
-    probability = [0.9, 0.9, 0.6, 0.6, 0.6, 0.3, 0.3, 0.3]
-    assert thresholds.choose_threshold(target, probability) == pytest.approx(0.45)
-
-
-def test_threshold_moves_away_from_both_classes_where_a_little_f1_may_be_given_up():
-    target, probability = [0] * 10 + [1] * 10, [0.1] * 9 + [0.4] + [0.45] + [0.9] * 9
-    exact = thresholds.choose_threshold(target, probability)
-    assert 0.4 < exact < 0.45
-    assert thresholds.choose_threshold(target, probability, tolerance=0.06) == 0.5
-
-
-def test_threshold_separates_neighbouring_float32_values_in_either_precision():
-    low = np.float32(0.6)
-    probability = np.array([low, np.nextafter(low, np.float32(1))], np.float32)
-    threshold = thresholds.choose_threshold([0, 1], probability)
-    for kind in (np.float32, np.float64):
-        assert (probability.astype(kind) >= kind(threshold)).tolist() == [False, True]
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_threshold_is_refused_when_a_class_is_missing(label):
-    with pytest.raises(DataError, match=f"all 3 validation frames are {'flip' if label else 'notflip'}"):
-        thresholds.choose_threshold([label] * 3, [0.1, 0.2, 0.3])
 
 
 @pytest.mark.parametrize(
@@ -304,81 +212,11 @@ def test_a_perfectly_calibrated_set_has_no_calibration_error():
 
 def test_curves_are_thinned_keep_their_ends_and_are_plain_json():
     target, probability, _ = random_case(0, n=5000, decimals=9)
-    points = metrics.curves(target, probability)
+    points = metrics.compute_curves(target, probability)
     assert all(20 < len(curve) <= 200 for curve in points.values())
     assert (points["roc"][0]["fpr"], points["roc"][0]["tpr"]) == (0.0, 0.0)
     assert (points["roc"][-1]["fpr"], points["roc"][-1]["tpr"]) == (1.0, 1.0)
     assert points["pr"][0]["recall"] == 1.0
     assert points["pr"][-1] == {"recall": 0.0, "precision": 1.0, "threshold": None}
     json.dumps(points, allow_nan=False)
-    assert metrics.curves([1, 1], [0.2, 0.3]) == {"roc": [], "pr": []}
-
-
-def test_clip_table_calls_a_clip_by_at_least_half_of_its_frames():
-    frame = table([1, 1, 1, 1, 0, 0, 0], [0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.1], ["0001"] * 7)
-    rows = tables.clip_table(frame, 0.5)
-    assert [(row["clip"], row["flip_share"], row["verdict"], row["correct"], row["errors"]) for row in rows] == [
-        ("flip/0001", 0.5, "flip", True, 2),
-        ("notflip/0001", pytest.approx(1 / 3), "notflip", True, 1),
-    ]
-    assert rows[0]["mean_probability"] == pytest.approx(0.5)
-    verdicts = tables.clip_verdicts(rows)
-    assert (verdicts["n"], verdicts["accuracy"], verdicts["f1"]) == (2, 1.0, 1.0)
-
-
-def test_book_table_gives_no_f1_where_a_book_has_one_label_and_skips_frames_without_a_book():
-    frame = table([1, 0, 1, 1, 0], [0.9, 0.9, 0.9, 0.1, 0.2], ["a", "b", "c", "c", "d"], ["x", "x", "y", "y", None])
-    rows = tables.book_table(frame, 0.5)
-    assert [(row["book"], row["n"], row["clips"]) for row in rows] == [("x", 2, 2), ("y", 2, 1)]
-    assert rows[0]["f1"] == pytest.approx(2 / 3)
-    assert (rows[1]["f1"], rows[1]["precision"], rows[1]["recall"], rows[1]["accuracy"]) == (None, None, None, 0.5)
-    assert tables.book_table(frame.assign(book=None), 0.5) == []
-
-
-def test_worst_mistakes_come_worst_first_and_from_more_than_one_clip():
-    frame = table([0] * 6 + [1, 0], [0.99, 0.98, 0.97, 0.96, 0.95, 0.1, 0.4, 0.6], ["a"] * 6 + ["b", "c"])
-    worst = tables.worst_mistakes(frame, 0.5, 10)
-    assert worst["probability"].tolist() == [0.99, 0.98, 0.97, 0.4, 0.6]
-    assert len(tables.worst_mistakes(frame, 0.5, 2)) == 2
-    assert tables.worst_mistakes(frame, 0.5, 0).empty
-
-
-def test_evaluation_is_plain_json_and_the_same_every_time():
-    val, test = predictions(1, "val"), predictions(2, "test")
-    result = judging.evaluate_predictions(val, test, bootstrap_samples=100, seed=3)
-    text = json.dumps(result, allow_nan=False)
-    assert text == json.dumps(judging.evaluate_predictions(val, test, bootstrap_samples=100, seed=3))
-    assert result["threshold"] == thresholds.choose_threshold(val["target"], val["probability"])
-    assert result["f1_low"] <= result["f1"] <= result["f1_high"]
-    assert (result["protocol"], result["unit"], result["n_groups"]) == ("clip-disjoint", "clip", 24)
-    assert len(result["books"]) == 3
-    assert result["clips"]["n"] == len(result["clips"]["table"]) == 24
-
-
-def test_evaluation_takes_nothing_from_the_test_part():
-    val, test = predictions(1, "val"), predictions(2, "test")
-    spoiled = test.assign(probability=0.5)
-    ours = [judging.evaluate_predictions(val, one, bootstrap_samples=5, seed=0) for one in (test, spoiled)]
-    assert ours[0]["threshold"] == ours[1]["threshold"]
-    assert ours[0]["val"] == ours[1]["val"]
-
-
-def test_evaluation_refuses_a_group_in_both_parts_unless_the_supplied_split_is_asked_for():
-    val, test = predictions(1, "val"), predictions(2, "val")
-    with pytest.raises(DataError, match="24 groups stand in validation and in test"):
-        judging.evaluate_predictions(val, test, bootstrap_samples=5, seed=0)
-    result = judging.evaluate_predictions(val, test, bootstrap_samples=5, seed=0, protocol="supplied")
-    assert result["protocol"] == "supplied (leaky)"
-
-
-def test_evaluation_of_a_test_part_with_one_class_does_not_crash():
-    val, test = predictions(1, "val"), predictions(2, "test")
-    result = judging.evaluate_predictions(val, test[test["target"] == 1], bootstrap_samples=20, seed=0)
-    assert result["roc_auc"] is None
-    assert result["curves"] == {"roc": [], "pr": []}
-    json.dumps(result, allow_nan=False)
-
-
-def test_flat_numbers_have_dotted_names_and_leave_tables_and_gaps_out():
-    nested = {"f1": 0.5, "roc_auc": None, "unit": "clip", "val": {"n": 3}, "books": [{"f1": 1}], "ok": True}
-    assert metrics.flat_numbers(nested) == {"f1": 0.5, "val.n": 3.0}
+    assert metrics.compute_curves([1, 1], [0.2, 0.3]) == {"roc": [], "pr": []}

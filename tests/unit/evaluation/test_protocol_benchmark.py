@@ -13,10 +13,11 @@ from frames_factory import make_raw
 from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.cli.app import app
-from pageflip.evaluation import protocol_benchmark
-from pageflip.evaluation.protocol_benchmark import _Progress, benchmark_protocols
-from pageflip.evaluation.protocol_tables import score
-from pageflip.evaluation.temporal_refinement import in_sequence
+from pageflip.evaluation import protocol_training
+from pageflip.evaluation.formatting import format_score
+from pageflip.evaluation.protocol_benchmark import benchmark_protocols
+from pageflip.evaluation.protocol_training import FoldProgress
+from pageflip.evaluation.temporal_refinement import refine_clips
 from pageflip.frames.pack import open_pack
 from pageflip.params.all import load_params
 
@@ -86,10 +87,10 @@ def test_each_protocol_also_tells_what_its_test_frames_are_with_their_neighbours
             folder = next(folder for folder, facts in folds.items() if facts == told)
             table = pd.read_parquet(folder / "predictions.parquet")
             table = table.assign(frame=index["frame"].to_numpy()[table["row"]])
-            flips = in_sequence(table, pack, fold["threshold"]) >= 0.5
+            flips = refine_clips(table, pack, fold["threshold"]) >= 0.5
             hits, called = hits + int((flips & (table["target"] == 1)).sum()), called + int(flips.sum())
         assert entry["in_sequence"]["f1"] == pytest.approx(2 * hits / (called + entry["n_flip"]))
-        assert f"{score(entry['in_sequence']['f1'])} (" in (out / "cnn" / "protocols.md").read_text()
+        assert f"{format_score(entry['in_sequence']['f1'])} (" in (out / "cnn" / "protocols.md").read_text()
 
 
 def test_the_markdown_page_says_leaky_wherever_it_names_the_supplied_folders(measured):
@@ -102,14 +103,14 @@ def test_the_markdown_page_says_leaky_wherever_it_names_the_supplied_folders(mea
 def test_a_second_run_trains_nothing_and_gives_the_same_bytes(measured, packed, tiny_params, monkeypatch):
     out, _ = measured
     before = (out / "cnn" / "protocols.json").read_bytes()
-    monkeypatch.setattr(protocol_benchmark.training, "train_network", refuse_training)
+    monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     params = load_params(tiny_params)
     benchmark_protocols(packed[0], out, model="cnn", params=params, wanted=["supplied"])
     assert (out / "cnn" / "protocols.json").read_bytes() == before
 
 
 def test_a_killed_run_goes_on_with_the_fold_that_it_was_killed_in(packed, tiny_params, tmp_path, monkeypatch):
-    params, real, begun = load_params(tiny_params), protocol_benchmark.training.train_network, []
+    params, real, begun = load_params(tiny_params), protocol_training.loop.train_network, []
 
     def die_in_the_second(*args, checkpoints, **kwargs):
         begun.append(checkpoints)
@@ -117,7 +118,7 @@ def test_a_killed_run_goes_on_with_the_fold_that_it_was_killed_in(packed, tiny_p
             raise KeyboardInterrupt
         return real(*args, checkpoints=checkpoints, **kwargs)
 
-    monkeypatch.setattr(protocol_benchmark.training, "train_network", die_in_the_second)
+    monkeypatch.setattr(protocol_training.loop, "train_network", die_in_the_second)
     for expected in (pytest.raises(KeyboardInterrupt), nullcontext()):
         with expected:
             benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, wanted=["clip-disjoint"])
@@ -138,8 +139,9 @@ def test_a_fold_of_other_params_frames_or_code_is_not_taken_for_finished(
     else:
         another = tmp_path / "another.py"
         another.touch()
-        monkeypatch.setattr(protocol_benchmark.training, "CODE", (*protocol_benchmark.training.CODE, another))
-    monkeypatch.setattr(protocol_benchmark.training, "train_network", refuse_training)
+        files = [*protocol_training.training_checkpoints.training_code(), another]
+        monkeypatch.setattr(protocol_training.training_checkpoints, "training_code", lambda: files)
+    monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     with pytest.raises(AssertionError, match="trained again"):
         benchmark_protocols(raw, out, model="cnn", params=params, wanted=["supplied"])
 
@@ -177,15 +179,15 @@ def test_unknown_names_are_refused_before_anything_is_decoded(packed, tiny_param
 
 def test_progress_estimates_the_time_left_from_the_frames_trained_on(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr(protocol_benchmark.time, "monotonic", lambda: now[0])
-    progress = _Progress([200, 400])
-    progress.begin("[1/2] one")
+    monkeypatch.setattr(protocol_training.time, "monotonic", lambda: now[0])
+    progress = FoldProgress([200, 400])
+    progress.start("[1/2] one")
     now[0] = 10.0
     progress.epoch({"epoch": 0, "val_f1": 0.5}, 100)
     now[0] = 11.0
     progress.epoch({"epoch": 1, "val_f1": 0.5}, 100)
-    progress.end("F1 0.600")
+    progress.finish("F1 0.600")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[1/2] one: begins"
+    assert lines[0] == "[1/2] one: starts"
     assert lines[1] == "[1/2] one: epoch 1, val F1 0.500; about 50 s left"
     assert lines[2] == "[1/2] one: F1 0.600; about 22 s left"

@@ -177,7 +177,7 @@ def test_a_fold_that_breaks_its_promise_is_refused(protocol):
     fold = make_folds(protocol, make_index(), make_params(), BITS)[0]
     table = fold.assignment.copy()
     table.loc[table.index[table["part"] == "test"][0], "part"] = "train"
-    with pytest.raises(DataError, match="stands on two sides"):
+    with pytest.raises(DataError, match="is in two parts"):
         check_fold(Fold(protocol, fold.name, fold.seed, table))
 
 
@@ -186,5 +186,5 @@ def test_a_fold_without_a_label_in_training_is_refused(label):
     fold = make_folds("later-frames", make_index(), make_params(), BITS)[0]
     table = fold.assignment
     table = table[(table["part"] != "train") | (table["label"] != label)]
-    with pytest.raises(DataError, match=f"the part train holds no {label} frames"):
+    with pytest.raises(DataError, match=f"the part train has no {label} frames"):
         check_fold(Fold("later-frames", fold.name, fold.seed, table))

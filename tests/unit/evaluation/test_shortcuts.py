@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pageflip.evaluation.shortcuts import changed, run_shortcut_test
+from pageflip.evaluation.shortcuts import apply_change, run_shortcut_test
 from pageflip.params.all import load_params
 from pageflip.params.evaluation import Change
 
@@ -33,9 +33,7 @@ def frames_and_targets():
 def run(network, params_file):
     plan = load_params(params_file).evaluate.shortcuts
     pack, rows, target = frames_and_targets()
-    return run_shortcut_test(
-        network, pack, rows, target, temperature=1, threshold=0.5, changes=plan.changes, max_loss=plan.max_loss
-    )
+    return run_shortcut_test(network, pack, rows, target, plan, temperature=1, threshold=0.5)
 
 
 def test_a_network_that_goes_by_brightness_is_flagged_for_brightness_alone(params_file):
@@ -59,19 +57,19 @@ def test_the_same_test_gives_the_same_numbers(params_file):
 
 def test_each_change_does_what_its_name_says_and_stays_in_range():
     batch = torch.rand((2, 3, 12, 8), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(changed(batch, Change()), batch)
-    assert torch.allclose(changed(batch, Change(brightness=0.15)), (batch * 1.15).clamp(0, 1))
-    assert torch.equal(changed(batch, Change(mirror=True)), batch.flip(3))
-    warm = changed(batch, Change(warmth=0.1))
+    assert torch.equal(apply_change(batch, Change()), batch)
+    assert torch.allclose(apply_change(batch, Change(brightness=0.15)), (batch * 1.15).clamp(0, 1))
+    assert torch.equal(apply_change(batch, Change(mirror=True)), batch.flip(3))
+    warm = apply_change(batch, Change(warmth=0.1))
     assert (warm[:, 0] >= batch[:, 0]).all()
     assert torch.equal(warm[:, 1], batch[:, 1])
     assert (warm[:, 2] <= batch[:, 2]).all()
-    grey = changed(batch, Change(saturation=-1))
+    grey = apply_change(batch, Change(saturation=-1))
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-6)
-    blurred = changed(batch, Change(blur=0.1))
+    blurred = apply_change(batch, Change(blur=0.1))
     assert blurred.std() < batch.std()
     everything = Change(brightness=0.5, warmth=0.5, saturation=0.5, blur=0.1, mirror=True)
-    result = changed(batch, everything)
+    result = apply_change(batch, everything)
     assert result.shape == batch.shape
     assert (result >= 0).all()
     assert (result <= 1).all()

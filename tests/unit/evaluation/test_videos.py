@@ -10,7 +10,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.evaluation.videos import evaluate_videos, list_videos
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
-from pageflip.reports.videos_page import RESULT_FILE, write_videos_report
+from pageflip.reports.videos_page import VIDEOS_FILE, write_videos_report
 from report_factory import HOSTILE, Page
 from uploads_factory import frame
 
@@ -92,7 +92,7 @@ def test_page_stills_are_judged_on_request_and_not_kept(filmed, predictor):
 
 def test_a_truth_that_cannot_be_of_the_video_is_refused(tmp_path, predictor):
     path = film(tmp_path / "short.mp4", frames=40)
-    with pytest.raises(DataError, match=r"names frame 131, and .*short.mp4 has 40 frames"):
+    with pytest.raises(DataError, match=r"names frame 131, but .*short.mp4 has 40 frames"):
         evaluate_videos(tmp_path, predictor)
     for content in ("[1]", "no json", '{"events": []}', '{"fps": 30, "events": [{"start_frame": 9, "end_frame": 3}]}'):
         path.with_suffix(".events.json").write_text(content)
@@ -107,7 +107,7 @@ def test_the_page_shows_a_band_for_each_event_and_asks_for_nothing(filmed, predi
     bands = [tag["class"] for name, tag in Page(text).elements if name == "rect" and "event" in tag["class"]]
     assert (bands.count("event two"), bands.count("event one"), bands.count("event hollow")) == (3, 3, 2)
     assert not re.search(r"https?://|<script|src=|@import", text)
-    assert json.loads((tmp_path / "out" / RESULT_FILE).read_text()) == result
+    assert json.loads((tmp_path / "out" / VIDEOS_FILE).read_text()) == result
 
 
 def test_the_page_escapes_hostile_names(filmed, predictor, tmp_path):
@@ -119,5 +119,5 @@ def test_the_page_escapes_hostile_names(filmed, predictor, tmp_path):
 
 def test_results_do_not_go_into_a_file(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         write_videos_report(tmp_path / "out", {}, [])

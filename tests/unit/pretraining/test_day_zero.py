@@ -13,7 +13,7 @@ import yaml
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
-from pageflip.evaluation.calibration import calibrated
+from pageflip.evaluation.calibration import apply_temperature
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pixels import resize_frame
 from pageflip.inference import cards, day_zero
@@ -280,7 +280,7 @@ def test_the_compact_network_reads_frames_as_its_weights_say(compact, packed):
     network.load_weights(cards.compact_weights(out))
     predictor = compact_network.load(out)
     frames = np.stack([resize_frame(frame, card["width"], card["height"]) for frame in pack[:3]])
-    expected = calibrated(predict.predict_logits(network, frames, np.arange(3)), 1.0)
+    expected = apply_temperature(predict.predict_logits(network, frames, np.arange(3)), 1.0)
 
     assert predictor.version == f"cnn-{card['weights_sha256'][:12]}"
     assert predictor.threshold == card["threshold"]

@@ -50,7 +50,7 @@ def test_an_int8_file_that_loses_more_than_allowed_is_taken_away_and_the_card_sa
     assert [path.name for path in tmp_path.iterdir()] == [versions.MODEL_FILE]
     assert files["fp32"]["offered"] is True
     assert files["int8"]["offered"] is False
-    assert files["int8"]["reason"].endswith("points of F1, allowed are -100.5")
+    assert files["int8"]["reason"].endswith("points of F1; -100.5 are allowed")
 
 
 def test_the_file_carries_the_band_that_was_chosen_or_none():

@@ -1,8 +1,6 @@
 """The evaluation report: self-contained, safe against hostile names, and the same bytes for the same input."""
 
 import base64
-import csv
-import json
 import re
 from io import BytesIO
 
@@ -12,9 +10,10 @@ import pytest
 from PIL import Image
 
 from pageflip.evaluation import judging, metrics, tables
-from pageflip.reports import evaluation_page
-from pageflip.reports import page as reports_page
+from pageflip.evaluation.formatting import format_score
+from pageflip.reports import evaluation_page, evidence
 from pageflip.reports.charts import Axis, Chart, axis_up_to
+from pageflip.reports.evaluation_page import EvaluationReport, write_report
 from report_factory import HOSTILE, PROTOCOLS, Page, predictions, write
 
 
@@ -132,7 +131,7 @@ def test_mistakes_are_shown_with_what_the_network_found_in_them(tmp_path):
 
 
 def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation_page, "PICTURE_BYTES", 2000)
+    monkeypatch.setattr(evidence, "IMAGE_BYTES", 2000)
     text, _ = write(tmp_path)
     shown = text.count("<img")
     assert 0 < shown < 5
@@ -140,8 +139,8 @@ def test_pictures_that_would_make_the_page_too_large_are_left_out_and_counted(tm
 
 
 def test_large_frames_are_shown_smaller():
-    assert evaluation_page._shrunk(np.zeros((1920, 1080, 3), np.uint8)).shape == (384, 216, 3)
-    assert evaluation_page._shrunk(np.zeros((192, 108, 3), np.uint8)).shape == (192, 108, 3)
+    assert evidence.shrink(np.zeros((1920, 1080, 3), np.uint8)).shape == (384, 216, 3)
+    assert evidence.shrink(np.zeros((192, 108, 3), np.uint8)).shape == (192, 108, 3)
 
 
 def test_the_worst_book_stands_first(tmp_path):
@@ -168,8 +167,7 @@ def test_a_part_is_shown_when_its_numbers_are_there(tmp_path):
         "val": {"frames": 9, "share": 0.1, "rest": rest},
         "test": {"frames": 72, "share": 1, "rest": None},
     }
-    page = {"predictions": test, "history": None, "thumbnails": {}, "context": {}}
-    evaluation_page.write_report(tmp_path / "report.html", metrics=result, **page)
+    write_report(tmp_path / "report.html", EvaluationReport(model="cnn", metrics=result, predictions=test))
     text = (tmp_path / "report.html").read_text()
     names = [attributes["id"] for _, attributes in Page(text).elements if "id" in attributes]
     assert names == ["curves", "calibration", "review", "shortcuts", "books", "clips", "mistakes"]
@@ -191,7 +189,7 @@ def test_a_long_clip_table_is_cut_and_says_so(tmp_path, monkeypatch):
 PART = {"n": 9, "n_groups": 3, "ece_before": 0.2345, "ece_after": 0.0456, "nll_before": 0.7, "nll_after": 0.4}
 REST = {"n": 8, "n_flip": 4, "f1": 0.9, "precision": 0.9, "recall": 0.9, "error_rate": 0.125}
 CHOSEN = {
-    "calibration": {"temperature": 1.75, "reason": "the optimum is beyond 4, the bound", "val": PART, "test": PART},
+    "calibration": {"temperature": 1.75, "reason": "the optimum is beyond the bound 4", "val": PART, "test": PART},
     "threshold_choice": {"threshold": 0.5, "wanted": "precision 0.95", "reached": False},
     "review": {
         **{"error_rate": 0.01, "low": 0.25, "high": 1.0, "reached": {"flip": False, "notflip": True}},
@@ -211,21 +209,27 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
     val, test = predictions("val", 1), predictions("test", 2)
     result = judging.evaluate_predictions(val, test, bootstrap_samples=50, seed=0)
     result |= CHOSEN | {"reliability_before": metrics.reliability_bins(test["target"], test["probability"])}
-    evaluation_page.write_report(
-        tmp_path / "r.html",
-        metrics=result,
-        predictions=pd.concat([val, test]),
-        history=None,
-        thumbnails={},
-        context={"model": "cnn"},
-    )
+    report = EvaluationReport(model="cnn", metrics=result, predictions=pd.concat([val, test]))
+    write_report(tmp_path / "r.html", report)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     Page(text)
-    for words in ("Calibration</h2>", "temperature 1.750", "beyond 4, the bound", "0.234", "0.046", "without the temp"):
+    for words in (
+        "Calibration</h2>",
+        "temperature 1.750",
+        "beyond the bound 4",
+        "0.234",
+        "0.046",
+        "before calibration",
+    ):
         assert words in text
-    for words in ("Frames to review</h2>", "0.250 to 1.000", "12.5%", "no frames called flip are right often enough"):
+    for words in (
+        "Frames to review</h2>",
+        "0.250 to 1.000",
+        "12.5%",
+        "frames called flip are wrong more often than the 1.0%",
+    ):
         assert words in text
-    for words in ("Shortcut test</h2>", "cost 10.0 points", "-10.0", "+1.0", "grey &lt;b&gt;"):
+    for words in ("Shortcut test</h2>", "costs 10.0 points", "-10.0", "+1.0", "grey &lt;b&gt;"):
         assert words in text
     assert "No threshold reaches the wanted precision 0.95" in text
     assert "grey <b>" not in text
@@ -233,21 +237,7 @@ def test_what_was_chosen_on_validation_and_the_shortcuts_are_told_and_flagged(tm
 
 @pytest.mark.parametrize(("value", "shown"), [(0.99999, "0.999"), (1.0, "1.000"), (0.12345, "0.123"), (None, "\u2013")])
 def test_a_score_is_never_rounded_up_to_perfect(value, shown):
-    assert reports_page.format_score(value) == shown
-
-
-def test_plots_hold_points_and_one_confusion_line_per_frame(tmp_path):
-    _, result = write(tmp_path)
-    evaluation_page.write_plots(tmp_path / "plots", result)
-    assert json.loads((tmp_path / "plots" / "roc.json").read_text()) == result["curves"]["roc"]
-    assert set(json.loads((tmp_path / "plots" / "pr.json").read_text())[0]) == {"recall", "precision", "threshold"}
-    bins = json.loads((tmp_path / "plots" / "calibration.json").read_text())
-    assert sum(row["n"] for row in bins) == result["n"]
-    with (tmp_path / "plots" / "confusion.csv").open(newline="") as file:
-        pairs = [(row["actual"], row["predicted"]) for row in csv.DictReader(file)]
-    assert len(pairs) == result["n"]
-    assert pairs.count(("flip", "notflip")) == result["confusion"]["fn"]
-    assert pairs.count(("notflip", "flip")) == result["confusion"]["fp"]
+    assert format_score(value) == shown
 
 
 @pytest.mark.parametrize("highest", [0.003, 0.69, 1.0, 7.3, 100, 123456])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pageflip.evaluation.formatting import format_clock
 from pageflip.events.timeline import Timeline
-from pageflip.reports.timelines import MOST_TICKS, ROW_EVENTS, ROW_S, STEPS, WIDTH, clock, draw_timeline
+from pageflip.reports.timelines import MAX_TICKS, ROW_EVENTS, ROW_S, ROW_WIDTH, STEPS, draw_timeline
 
 
 def make_timeline(seconds=10.0, true=(), found=(), probabilities=None):
@@ -19,9 +20,9 @@ def test_each_event_has_a_band_at_its_place_and_what_is_not_matched_is_told_apar
     assert [band["matched"] for band in row["true"]] == [True, False]
     assert [band["matched"] for band in row["found"]] == [True, False]
     assert float(row["true"][0]["x"]) == pytest.approx(100, abs=0.1)
-    assert float(row["true"][0]["width"]) == pytest.approx(WIDTH * (1 + 1 / 30) / 10, abs=0.1)
+    assert float(row["true"][0]["width"]) == pytest.approx(ROW_WIDTH * (1 + 1 / 30) / 10, abs=0.1)
     assert row["true"][1]["note"] == "true flip, 5.00 to 6.00 s: missed"
-    assert row["found"][1]["note"] == "found flip, 8.00 to 8.50 s: wrong"
+    assert row["found"][1]["note"] == "detected flip, 8.00 to 8.50 s: wrong"
     assert (drawn["n_true"], drawn["n_found"], drawn["n_matched"]) == (2, 2, 1)
 
 
@@ -35,7 +36,7 @@ def test_long_and_busy_videos_are_cut_into_rows_of_one_scale():
 def test_an_event_over_the_end_of_a_row_goes_on_in_the_next():
     drawn = draw_timeline(make_timeline(2 * ROW_S, true=[(ROW_S - 1, ROW_S + 1)]))
     first, second = (row["true"] for row in drawn["rows"])
-    assert float(first[0]["x"]) + float(first[0]["width"]) == pytest.approx(WIDTH)
+    assert float(first[0]["x"]) + float(first[0]["width"]) == pytest.approx(ROW_WIDTH)
     assert float(second[0]["x"]) == 0
     assert drawn["n_true"] == 1
 
@@ -51,7 +52,7 @@ def test_a_curve_keeps_its_peaks_and_few_points():
     (row,) = draw_timeline(make_timeline(20, probabilities=values))["rows"]
     points = [tuple(map(float, point.split(","))) for point in row["points"].split()]
     assert len(points) <= 2 * STEPS
-    assert (round(WIDTH * 123 / 600, 1), 0.0) in points
+    assert (round(ROW_WIDTH * 123 / 600, 1), 0.0) in points
     assert [x for x, _ in points] == sorted(x for x, _ in points)
 
 
@@ -65,10 +66,10 @@ def test_frames_that_cannot_be_read_are_left_out_of_the_curve():
 @pytest.mark.parametrize("seconds", [1 / 30, 0.4, 5.3, 20, 119, 400])
 def test_ticks_are_few_and_inside_their_row(seconds):
     for row in draw_timeline(make_timeline(seconds))["rows"]:
-        assert 1 <= len(row["ticks"]) <= MOST_TICKS + 1
+        assert 1 <= len(row["ticks"]) <= MAX_TICKS + 1
         assert all(0 <= tick["at"] < 1 for tick in row["ticks"])
         assert len({tick["text"] for tick in row["ticks"]}) == len(row["ticks"])
 
 
 def test_times_read_as_minutes_and_seconds():
-    assert [clock(0), clock(61.5), clock(600), clock(0.05)] == ["0:00", "1:01.5", "10:00", "0:00.05"]
+    assert [format_clock(seconds) for seconds in (0, 61.5, 600, 0.05)] == ["0:00", "1:01.5", "10:00", "0:00.05"]

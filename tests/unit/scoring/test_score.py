@@ -12,6 +12,7 @@ import pytest
 from pageflip.base.errors import ConfigError
 from pageflip.footage import frame_scores
 from pageflip.inference.predictor import BATCH, Predictor
+from pageflip.reports.timelines import curve_points
 from pageflip.scoring import pages
 from pageflip.scoring import results as scoring_results
 from uploads_factory import BRIGHT, DARK, picture, score, snapshot, video
@@ -124,10 +125,11 @@ def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -
 def test_a_timeline_of_any_length_keeps_its_peak() -> None:
     probabilities = np.zeros(100_000, np.float32)
     probabilities[77_777] = 1.0
-    points = pages.timeline(probabilities).split()
+    places = 1000 * np.arange(100_000) / 99_999
+    points = curve_points(places, probabilities, pages.TIMELINE_STEPS).split()
     assert len(points) <= 2 * pages.TIMELINE_STEPS
     assert [point for point in points if point.endswith(",0.0")] == ["777.8,0.0"]
-    assert pages.timeline(np.full(3, np.nan, np.float32)) == ""
+    assert curve_points(places[:3], np.full(3, np.nan, np.float32)) == ""
 
 
 def test_a_model_without_a_version_is_refused(drop: Path, results: Path, predictor: Predictor) -> None:

@@ -33,6 +33,17 @@ def test_the_alias_journal_and_the_promotion_gate_rerun_at_most_register_and_pro
     assert stages_that_depend_on("pageflip/registry/gate.py", "pageflip/registry/promotion.py") == {"promote"}
 
 
+def test_a_template_or_a_chart_reruns_the_report_alone():
+    templates = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/reports/templates/evaluation*.j2")]
+    assert templates
+    assert stages_that_depend_on("pageflip/reports/charts.py", "pageflip/reports/page.py", *templates) == {"report"}
+
+
+def test_no_stage_depends_on_the_report():
+    (out,) = STAGES["report"]["outs"]
+    assert not [dep for entry in STAGES.values() for dep in entry["deps"] if dep in out or out in dep]
+
+
 def test_the_onnx_predictor_reruns_what_predicts_with_onnx_and_not_the_training():
     assert stages_that_depend_on("pageflip/inference/predictor.py") == {"register", "promote"}
 
