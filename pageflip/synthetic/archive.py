@@ -19,7 +19,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import temporary_folder
 from pageflip.frames.names import BOOKS_FILE, LABELS, SCENES_FOLDER, SUPPLIED_PARTS, frame_path
 from pageflip.frames.parallel import available_cores
-from pageflip.synthetic.ranges import DEFAULT, Ranges
+from pageflip.synthetic.ranges import DEFAULT_RANGES, Ranges
 from pageflip.synthetic.records import write_scene
 from pageflip.synthetic.stage.clips import Clip, check_numbers
 from pageflip.synthetic.stage.renderer import Renderer
@@ -32,25 +32,26 @@ def write_archive(
     clips: Sequence[Clip],
     out: Path,
     *,
-    ranges: Ranges = DEFAULT,
+    ranges: Ranges = DEFAULT_RANGES,
     quality: int = 88,
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> None:
-    """Draw the clips into `out`, all or nothing: images/{training,testing}/LABEL/VVVV_FFFFFFFFF.jpg, books.csv, and
-    what each clip was drawn from in scenes/LABEL/VVVV.json.
+    """Render the clips into the folder `out`, completely or not at all.
+
+    It then holds images/{training,testing}/LABEL/VVVV_FFFFFFFFF.jpg, books.csv, and scenes/LABEL/VVVV.json.
 
     Args:
-        clips: what to draw; each (label, video) once.
-        out: a folder that does not exist, or is empty.
-        ranges: what scenes are drawn from.
+        clips: what to draw; no (label, video) twice.
+        out: a folder that is missing or empty.
+        ranges: what scenes are sampled from.
         quality: of the JPEG files, 1 to 100.
-        workers: processes; by default one for each core this process may use. With 1 no process is started.
-        advance: called in this process with the number of frames of each clip that is done.
+        workers: number of processes, by default one per core; 1 starts none.
+        advance: called with the number of frames of each finished clip.
 
     Raises:
-        DataError: `out` holds something already.
-        ConfigError: `quality`, `workers` or the clips cannot be.
+        DataError: `out` is not empty.
+        ConfigError: `quality` or `workers` is out of its range, or the clips are not valid.
     """
     workers = available_cores() if workers is None else workers
     check_numbers(quality=(quality, 1, 100), workers=(workers, 1, 1024))
@@ -78,10 +79,10 @@ def _check_clips(clips: Sequence[Clip]) -> None:
             raise ConfigError(f"a clip has the label {clip.label!r}", f"use one of {', '.join(LABELS)}.")
 
 
-def _make_folders(draft: Path) -> None:
+def _make_folders(folder: Path) -> None:
     for label in LABELS:
         for part in SUPPLIED_PARTS:
-            (draft / frame_path(part, label, "0000", 0)).parent.mkdir(parents=True)
+            (folder / frame_path(part, label, "0000", 0)).parent.mkdir(parents=True)
 
 
 def _write_all(
@@ -129,7 +130,7 @@ def _write_clip(clip: Clip, folder: Path, ranges: Ranges, quality: int) -> int:
 
 
 def testing_numbers(clip: Clip) -> set[int]:
-    """The frame numbers of a clip that go to `testing`: a fifth of them at random, neighbours of training frames."""
+    """Return the frame numbers of a clip that go to `testing`: a random fifth, with neighbours in training."""
     rng = np.random.default_rng([clip.seed, 51])
     count = max(round(clip.frames * TESTING_SHARE), 1)
     return {int(number) for number in rng.choice(clip.numbers, count, replace=False)}

@@ -1,4 +1,4 @@
-"""A contact sheet: what the studio draws at a glance, beside real frames if there are any."""
+"""Contact sheet of drawn frames, with real frames below them for comparison."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pageflip.base.errors import DataError
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
-from pageflip.synthetic.ranges import DEFAULT, Ranges
+from pageflip.synthetic.ranges import DEFAULT_RANGES, Ranges
 from pageflip.synthetic.stage.clips import Clip
 from pageflip.synthetic.stage.renderer import Renderer
 from pageflip.synthetic.stage.scripts import clip_script
@@ -21,42 +21,42 @@ _GAP, _HEAD = 6, 26
 def contact_sheet(
     clips: Sequence[Clip],
     *,
-    ranges: Ranges = DEFAULT,
+    ranges: Ranges = DEFAULT_RANGES,
     columns: int = 8,
     beside: Path | None = None,
     advance: Callable[[int], object] = lambda count: None,
 ) -> Image.Image:
-    """One frame of each clip, in rows below the name of their label; then the frames of an archive below `beside`.
+    """Return rows of one frame per clip for each label, followed by frames of the archive `beside`.
 
     Raises:
-        DataError: `beside` holds no frames in the archive's layout, or one that cannot be read.
+        DataError: `beside` holds no frames in the archive's layout, or one of them cannot be read.
     """
     rows: list[tuple[str, list[np.ndarray]]] = []
     for label in LABELS:
         tiles = []
         for clip in (clip for clip in clips if clip.label == label):
-            tiles.append(_tile_of(clip, ranges))
+            tiles.append(_render_tile(clip, ranges))
             advance(1)
-        rows += _in_rows(f"{label}, drawn", tiles, columns)
+        rows += _split_rows(f"{label}, drawn", tiles, columns)
     if beside is not None:
         for label in LABELS:
             files = sorted(beside.glob(f"**/{label}/*.jpg"))
             if not files:
                 raise DataError(f"{beside} holds no frames of {label}", f"give a folder with .../{label}/*.jpg.")
             chosen = files[:: max(len(files) // columns, 1)][:columns]
-            rows += _in_rows(f"{label}, of {beside.name}", [decode_image(file, *TILE) for file in chosen], columns)
+            rows += _split_rows(f"{label}, of {beside.name}", [decode_image(file, *TILE) for file in chosen], columns)
     return _paste(rows, columns)
 
 
-def _tile_of(clip: Clip, ranges: Ranges) -> np.ndarray:
-    """A frame of the clip, another moment for each; uint8 [height, width, 3]."""
+def _render_tile(clip: Clip, ranges: Ranges) -> np.ndarray:
+    """Return a frame of the clip, at a different position in each clip; uint8 [height, width, 3]."""
     script = clip_script(clip, ranges)
     number = clip.numbers[int(clip.video) * 3 % len(clip.numbers)]
     image, _ = Renderer(script, clip.width, clip.height).render((number - 1) * script.step)
     return np.asarray(Image.fromarray(image).resize(TILE, Image.Resampling.LANCZOS))
 
 
-def _in_rows(title: str, tiles: list[np.ndarray], columns: int) -> list[tuple[str, list[np.ndarray]]]:
+def _split_rows(title: str, tiles: list[np.ndarray], columns: int) -> list[tuple[str, list[np.ndarray]]]:
     return [(title if start == 0 else "", tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
 
 

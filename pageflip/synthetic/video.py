@@ -1,4 +1,4 @@
-"""Writes a video of one book that is leafed through, with the frames of each flip as the truth beside it."""
+"""Writes a video of one book that is leafed through, and its true flip events."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +10,7 @@ import av
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_file, write_json
-from pageflip.synthetic.ranges import DEFAULT, Ranges
+from pageflip.synthetic.ranges import DEFAULT_RANGES, Ranges
 from pageflip.synthetic.records import write_scene
 from pageflip.synthetic.stage.clips import check_numbers, check_size
 from pageflip.synthetic.stage.motion import SceneState, Script
@@ -27,7 +27,11 @@ ENCODING = {
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """A video to draw: which book, and how many flips."""
+    """A video to draw; `width` and `height` are in pixels.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
 
     seed: int
     book: int
@@ -35,7 +39,7 @@ class VideoPlan:
     width: int = 540
     height: int = 960
     fps: int = 30
-    ranges: Ranges = DEFAULT
+    ranges: Ranges = DEFAULT_RANGES
 
     def __post_init__(self) -> None:
         check_numbers(
@@ -50,16 +54,20 @@ class VideoPlan:
 def write_video(
     path: Path, plan: VideoPlan, *, events_path: Path | None = None, scene_path: Path | None = None
 ) -> dict[str, Any]:
-    """Write an MP4 (H.264) of `flips` flips with rests between, before and after; replaces an earlier file.
+    """Write an MP4 (H.264) of the planned flips, with rests before, between and after them.
+
+    Args:
+        path: the MP4; an earlier file is replaced.
+        plan: what to draw.
+        events_path: where to write the returned events as JSON.
+        scene_path: where to write the scene file.
 
     Returns:
-        {"fps", "frames", "events", "pages"}. An event is every frame whose sheet is off the book, both ends included:
-        {"start_frame", "end_frame", "direction" (forward, backward), "aborted", "leaves"}. `pages` says what lies open
-        when: {"start_frame", "end_frame", "left", "right"}; frames in between have a sheet in the air. The same is
-        written as JSON to `events_path` when given, and what all was drawn from to `scene_path`.
+        {"fps", "frames", "events", "pages"}. An event is a run of frames with a sheet off the book, both ends included:
+        {"start_frame", "end_frame", "direction" ("forward", "backward"), "aborted", "leaves"}. Each of `pages` is a run
+        of frames with the same open pages: {"start_frame", "end_frame", "left", "right"}.
 
     Raises:
-        ConfigError: a number is out of its range.
         DataError: the path does not end in .mp4.
     """
     if path.suffix.lower() != ".mp4":

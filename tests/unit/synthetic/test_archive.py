@@ -13,7 +13,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.frames.names import list_frames, read_books
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
 from pageflip.synthetic.archive import write_archive
-from pageflip.synthetic.ranges import DEFAULT
+from pageflip.synthetic.ranges import DEFAULT_RANGES
 from pageflip.synthetic.sheet import contact_sheet
 from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.motion import state_at
@@ -37,7 +37,7 @@ def test_a_scene_file_holds_the_clip_its_script_and_what_each_frame_shows(tmp_pa
     write_archive(clips, tmp_path / "raw", workers=1)
     for clip in clips:
         scene = json.loads((tmp_path / "raw" / "scenes" / clip.label / f"{clip.video}.json").read_text())
-        script = clip_script(clip, DEFAULT)
+        script = clip_script(clip, DEFAULT_RANGES)
         assert scene["clip"] == json.loads(json.dumps(asdict(clip)))
         assert scene["script"] == json.loads(json.dumps(asdict(script)))
         states = [(number, state_at(script, (number - 1) * script.step)) for number in clip.numbers]

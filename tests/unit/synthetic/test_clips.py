@@ -9,7 +9,7 @@ import pytest
 
 from pageflip.base.errors import ConfigError
 from pageflip.synthetic.book.geometry import sheet_lift
-from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Ranges, StillKinds
+from pageflip.synthetic.ranges import DEFAULT_RANGES, FlipKinds, Ranges, StillKinds
 from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.motion import state_at
 from pageflip.synthetic.stage.renderer import Renderer
@@ -26,7 +26,7 @@ def plan(seed=3, books=2, clips_per_book=4, frames_per_clip=6, **size):
 
 def render(clip):
     """The picture and the state of each frame."""
-    script = clip_script(clip, DEFAULT)
+    script = clip_script(clip, DEFAULT_RANGES)
     renderer = Renderer(script, clip.width, clip.height)
     for number in clip.numbers:
         yield renderer.render((number - 1) * script.step)
@@ -134,7 +134,7 @@ def test_no_two_clips_look_alike():
 
 def test_labels_agree_with_where_the_sheet_is_over_many_scripts():
     for clip in plan(seed=21, books=40, clips_per_book=2, frames_per_clip=4):
-        script = clip_script(clip, DEFAULT)
+        script = clip_script(clip, DEFAULT_RANGES)
         for number in clip.numbers:
             state = state_at(script, (number - 1) * script.step)
             assert (state.lift > 0) == (state.flip is not None) == (clip.label == "flip")

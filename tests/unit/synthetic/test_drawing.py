@@ -9,7 +9,7 @@ import pytest
 from pageflip.synthetic.book import mesh
 from pageflip.synthetic.book.geometry import Bend, BookHalf, book_to_world, lying_page, project, sheet
 from pageflip.synthetic.book.pages import page_texture
-from pageflip.synthetic.ranges import DEFAULT
+from pageflip.synthetic.ranges import DEFAULT_RANGES
 from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.stage.hand_layers import HandRenderer
 from pageflip.synthetic.stage.motion import HandPose, hand_poses, point_on_sheet, state_at
@@ -19,7 +19,7 @@ from pageflip.synthetic.stage.scripts import clip_script
 WIDE, TALL = 216, 384
 
 
-def script_of(label="notflip", seed=3, ranges=DEFAULT):
+def script_of(label="notflip", seed=3, ranges=DEFAULT_RANGES):
     clips = plan_clips(seed=seed, books=1, clips_per_book=2, frames_per_clip=4, width=WIDE, height=TALL)
     return clip_script(next(clip for clip in clips if clip.label == label), ranges)
 

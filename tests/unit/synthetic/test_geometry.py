@@ -8,7 +8,7 @@ import pytest
 
 from pageflip.base.errors import ConfigError
 from pageflip.synthetic.book.geometry import Bend, BookHalf, OpenBook, lying_page, sheet, sheet_lift
-from pageflip.synthetic.ranges import DEFAULT, FlipKinds, Synthesize, load_synthesize
+from pageflip.synthetic.ranges import DEFAULT_RANGES, FlipKinds, Synthesize, load_synthesize
 from pageflip.synthetic.stage.motion import FlipMotion, hand_poses
 from pageflip.synthetic.stage.scripts import video_script
 
@@ -51,7 +51,7 @@ def test_a_flip_goes_by_its_points_and_rests_before_and_after():
 
 def test_hands_move_and_never_jump():
     for book in range(4):
-        script, _ = video_script(3, book, 4, 16 / 9, 30, DEFAULT)
+        script, _ = video_script(3, book, 4, 16 / 9, 30, DEFAULT_RANGES)
         poses = list(hand_poses(script, 0.25))
         for hands in zip(*poses, strict=True):
             places = np.array([hand.tip[:2] for hand in hands])
