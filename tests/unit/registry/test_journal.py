@@ -117,10 +117,11 @@ def test_the_alias_previous_that_had_gone_ahead_is_put_back(models_home, first, 
 
 
 def test_a_move_under_way_holds_off_others_and_says_so(models_home, monkeypatch):
-    monkeypatch.setattr(journal, "LEASE_S", 0.1)
     cut_short(None, "2", at=datetime.datetime.now(datetime.UTC) + AHEAD)
-    with pytest.raises(UnavailableError, match="champion is being moved to version 2 \\(promotion, begun"):
-        promote_version(NAME, "1", why="test")
+    with monkeypatch.context() as short:
+        short.setattr(journal, "LEASE_S", 0.1)
+        with pytest.raises(UnavailableError, match="champion is being moved to version 2 \\(promotion, begun"):
+            promote_version(NAME, "1", why="test")
     assert pointers() == (None, None)
     registry_aliases.move_alias(NAME, "candidate", "1", kind="registration", reason="another alias is free to move")
 
