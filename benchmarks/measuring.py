@@ -20,8 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import pageflip.synthetic
 from pageflip.base import settings
-from pageflip.frames.names import frame_path, list_frames
+from pageflip.frames.names import frame_path
 from pageflip.frames.parallel import available_cores
+from pageflip.frames.raw_folder import list_frames
 from pageflip.networks.layers import scale_pixels
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.stage.clips import plan_clips

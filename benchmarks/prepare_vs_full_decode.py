@@ -26,9 +26,9 @@ from PIL import Image
 from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, repeated, seconds
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.frames.names import list_frames
 from pageflip.frames.pack_building import build_pack
 from pageflip.frames.parallel import available_cores
+from pageflip.frames.raw_folder import list_frames
 from pageflip.params.all import load_params
 
 BAR = 3.0

@@ -20,8 +20,8 @@ from benchmarks.measuring import alternate, drawn_frames, file_sizes, machine, q
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.evaluation.folder import evaluate_folder
-from pageflip.frames.names import list_frames
 from pageflip.frames.parallel import available_cores, decode_in_chunks
+from pageflip.frames.raw_folder import list_frames
 from pageflip.inference.predictor import Predictor
 from pageflip.networks.build import build_network
 from pageflip.networks.onnx_export import export_onnx

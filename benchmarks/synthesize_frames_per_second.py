@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import HEIGHT, SEED, WIDTH, machine, seconds
 from benchmarks.results import Result
-from pageflip.frames.names import list_frames
+from pageflip.frames.raw_folder import list_frames
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.stage.clips import Clip, plan_clips
 

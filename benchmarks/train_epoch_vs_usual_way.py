@@ -28,9 +28,10 @@ from torchvision.transforms import v2
 from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds, step_flop
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
-from pageflip.frames.names import LABELS, list_frames
+from pageflip.frames.names import LABELS
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pack_building import build_pack
+from pageflip.frames.raw_folder import list_frames
 from pageflip.networks.build import build_network
 from pageflip.params.all import Params, load_params
 from pageflip.training.augmentation import augment_frames

@@ -26,8 +26,9 @@ EXEMPT = {
     "pageflip/base/imports.py": "finds the code that checkpoints and served models belong to, which is no output",
     "pageflip/base/progress.py": "draws progress bars",
     "pageflip/base/settings.py": "says where stores and servers are, and who approved, which is no input of a stage",
-    "pageflip/evaluation/summary.py": "prints results",
     "pageflip/base/storage.py": "moves bytes unchanged",
+    "pageflip/evaluation/summary.py": "prints results",
+    "pageflip/registry/tracking.py": "logs to MLflow what a stage has computed",
 }
 
 # Files that a module reads at run time from the package itself.
@@ -39,6 +40,7 @@ DATA_FILES = {
         f"{PRETRAINED}/day-zero.cnn.safetensors",
         f"{PRETRAINED}/day-zero.safetensors",
     ),
+    "pageflip/reports/card_facts.py": (f"{PRETRAINED}/day-zero.json",),
     "pageflip/reports/evaluation_page.py": ("pageflip/reports/templates/evaluation*.j2",),
 }
 

@@ -11,8 +11,9 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.progress import track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.evaluation.tables import book_table, clip_table
-from pageflip.frames.names import BOOKS_FILE, LABELS, FrameFile, list_frames, read_books_file
+from pageflip.frames.names import BOOKS_FILE, LABELS, FrameFile
 from pageflip.frames.parallel import CHUNK, available_cores, decode_in_chunks
+from pageflip.frames.raw_folder import list_frames, read_books_file
 from pageflip.inference.predictor import Predictor
 
 

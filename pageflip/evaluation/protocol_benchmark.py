@@ -32,9 +32,10 @@ from pageflip.evaluation.protocol_training import (
 )
 from pageflip.evaluation.temporal_refinement import refine_clips
 from pageflip.events.temporal import THRESHOLD
-from pageflip.frames.names import BOOKS_FILE, LABELS, list_frames
+from pageflip.frames.names import BOOKS_FILE, LABELS
 from pageflip.frames.pack import data_digest, open_pack
 from pageflip.frames.pack_building import build_pack
+from pageflip.frames.raw_folder import list_frames
 from pageflip.params.all import Params
 from pageflip.params.prepare import Prepare
 from pageflip.params.protocols import PROTOCOLS

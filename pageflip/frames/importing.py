@@ -25,7 +25,8 @@ from filelock import Timeout
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import lock_file
 from pageflip.base.progress import track
-from pageflip.frames.names import BOOKS_FILE, LAYOUT, FrameFile, list_frames, parse_path, read_books
+from pageflip.frames.names import BOOKS_FILE, LAYOUT, FrameFile, parse_path
+from pageflip.frames.raw_folder import list_frames, read_books
 
 # the MonReader archive `images.zip`, by a public audit of the data set
 MONREADER_SHA256 = "033dd76fa617ba9bcf16d8ca4dcc294a838a6956eae0740f3013e4663805008f"

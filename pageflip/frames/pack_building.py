@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder, write_json
 from pageflip.base.progress import track
-from pageflip.frames.names import FrameFile, list_frames, read_books
+from pageflip.frames.names import FrameFile
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE, PACK_FILE
 from pageflip.frames.parallel import available_cores, map_chunks
 from pageflip.frames.pixels import decode_frame
+from pageflip.frames.raw_folder import list_frames, read_books
 
 INDEX_SCHEMA = pa.schema(
     [

@@ -30,8 +30,9 @@ from pageflip.events.decoder_model import log_odds
 from pageflip.events.metrics import Truth, read_truth
 from pageflip.events.temporal import PLANE_SHAPE, PLANES, planes_of
 from pageflip.events.temporal_training import Lesson
-from pageflip.frames.names import LABELS, list_frames, read_books
+from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
+from pageflip.frames.raw_folder import list_frames, read_books
 from pageflip.frames.video import iter_video
 from pageflip.inference import day_zero
 from pageflip.inference.predictor import BATCH, Predictor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pageflip.frames.names import list_frames
+from pageflip.frames.raw_folder import list_frames
 from pipeline.conftest import call
 
 REAL = os.environ.get("PAGEFLIP_REAL_FRAMES")

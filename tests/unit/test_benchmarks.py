@@ -11,7 +11,7 @@ from benchmarks.prepare_vs_full_decode import contest
 from benchmarks.results import Result, merge
 from frames_factory import make_raw
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.frames.names import list_frames
+from pageflip.frames.raw_folder import list_frames
 
 KEYS = ["name", "value", "unit", "higher_is_better", "detail"]
 

@@ -14,7 +14,8 @@ import pytest
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.frames import importing
 from pageflip.frames.importing import Limits, import_frames
-from pageflip.frames.names import frame_path, list_frames, read_books
+from pageflip.frames.names import frame_path
+from pageflip.frames.raw_folder import list_frames, read_books
 
 ONE = frame_path("training", "flip", "0001", 10)
 TWIN = frame_path("training", "notflip", "0001", 10)  # the same file name under the other label

@@ -3,7 +3,8 @@
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.frames.names import FrameFile, frame_path, list_frames, parse_path, read_books
+from pageflip.frames.names import FrameFile, frame_path, parse_path
+from pageflip.frames.raw_folder import list_frames, read_books
 
 
 def put(raw, *names):

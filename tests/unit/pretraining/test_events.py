@@ -10,7 +10,7 @@ import yaml
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
 from pageflip.events.temporal import load_temporal
-from pageflip.frames.names import list_frames
+from pageflip.frames.raw_folder import list_frames
 from pageflip.params.all import load_params
 from pageflip.pretraining import compact_network, events, recordings
 from pageflip.synthetic.ranges import Ranges

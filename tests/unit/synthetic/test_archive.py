@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.frames.names import list_frames, read_books
+from pageflip.frames.raw_folder import list_frames, read_books
 from pageflip.synthetic.archive import testing_numbers as numbers_for_testing
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import DEFAULT_RANGES

@@ -36,7 +36,8 @@ def test_the_alias_journal_and_the_promotion_gate_rerun_at_most_register_and_pro
 def test_a_template_or_a_chart_reruns_the_report_alone():
     templates = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("pageflip/reports/templates/evaluation*.j2")]
     assert templates
-    assert stages_that_depend_on("pageflip/reports/charts.py", "pageflip/reports/page.py", *templates) == {"report"}
+    code = [f"pageflip/reports/{name}.py" for name in ("charts", "evaluation_charts", "evidence", "page")]
+    assert stages_that_depend_on("pageflip/evaluation/activation_maps.py", *code, *templates) == {"report"}
 
 
 def test_no_stage_depends_on_the_report():
@@ -48,8 +49,14 @@ def test_the_onnx_predictor_reruns_what_predicts_with_onnx_and_not_the_training(
     assert stages_that_depend_on("pageflip/inference/predictor.py") == {"register", "promote"}
 
 
+def test_mlflow_calls_rerun_no_training_and_no_evaluation():
+    for file in ("client", "tracking", "versions", "loading", "registration"):
+        assert stages_that_depend_on(f"pageflip/registry/{file}.py") <= {"register", "promote"}
+
+
 def test_the_decoding_and_the_packing_of_images_rerun_prepare_and_no_training():
-    assert stages_that_depend_on("pageflip/frames/pack_building.py", "pageflip/frames/parallel.py") == {"prepare"}
+    for name in ("pack_building", "parallel", "raw_folder"):
+        assert stages_that_depend_on(f"pageflip/frames/{name}.py") == {"prepare"}
     assert not stages_that_depend_on("pageflip/frames/pixels.py") & {"validate", "split", "train"}
 
 
