@@ -1,7 +1,7 @@
-"""The errors a user can cause or meet. Each says what was wrong, with which value, and what to do.
+"""Errors that a user can cause or meet: each has a message, the offending value and a remedy.
 
-Every command ends with the error's `exit_code` (numbers of BSD sysexits.h), by which an orchestrator tells a fault
-that a retry may cure (`EXIT_UNAVAILABLE`) from one that it never will.
+Every command ends with the error's `exit_code` (numbers of BSD sysexits.h). An orchestrator retries after
+`EXIT_UNAVAILABLE`, and never after one of `FINAL_EXIT_CODES`.
 """
 
 EXIT_DATA = 65
@@ -14,7 +14,7 @@ class PageflipError(Exception):
     """Base of all errors that are shown to the user without a traceback.
 
     Args:
-        message: what was wrong, with the offending value.
+        message: what is wrong, with the offending value.
         remedy: what to do about it, as a sentence or a command.
     """
 
@@ -30,18 +30,18 @@ class PageflipError(Exception):
 
 
 class DataError(PageflipError):
-    """Frames, archives or labels are not what they must be."""
+    """Invalid frames, archives, labels or files."""
 
     exit_code = EXIT_DATA
 
 
 class ConfigError(PageflipError):
-    """A parameter, an option or the environment is wrong."""
+    """Invalid parameter, option or environment."""
 
     exit_code = EXIT_CONFIG
 
 
 class UnavailableError(PageflipError):
-    """A service or a store did not answer, or a disk is full; a later try may succeed."""
+    """Service or store that does not answer, or a full disk; a later try may succeed."""
 
     exit_code = EXIT_UNAVAILABLE

@@ -1,4 +1,4 @@
-"""A full disk, told apart from all other faults, whichever library met it."""
+"""Recognition of "no space left" errors from any library."""
 
 import errno
 import os
@@ -11,28 +11,30 @@ from pathlib import Path
 from pageflip.base import settings
 from pageflip.base.errors import ConfigError, UnavailableError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-# Libraries that are not Python's, and those that wrap the error in one of their own, pass on the words only.
-SAID = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
-REMEDY = "make room there, then run the same again: what is complete stays, and it goes on from there."
+ERROR_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+# Libraries not written in Python, and those that raise errors of their own, pass on the message only.
+MESSAGES = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
+REMEDY = "free some space, then run the same command again: it continues from what is complete."
 
 
-def full_disk(errors: Iterable[BaseException], more: Iterable[Path] = ()) -> UnavailableError | None:
-    """The error that names the full disk, where one of these errors, or one behind it, tells of one.
+def full_disk_error(errors: Iterable[BaseException], folders: Iterable[Path] = ()) -> UnavailableError | None:
+    """Return an error that names the full disk; None when neither these errors nor their causes tell of one.
 
     Args:
-        more: folders that may be meant, beside those that the environment names.
+        errors: what was raised or logged.
+        folders: candidates for the full disk, in addition to those that the environment names.
     """
-    found = [error for top in errors for error in chain(top) if _tells(error)]
-    if not found:
+    matches = [error for top in errors for error in error_chain(top) if _is_full_disk(error)]
+    if not matches:
         return None
-    places = [place for place in [*more, *_places()] if place.exists()]
-    place = next(filter(None, (_holder(error, places) for error in found)), None) or min(places, key=_free)
-    return UnavailableError(f"the disk of {place} is full ({_free(place) / 1e6:.1f} MB are free)", REMEDY)
+    candidates = [folder for folder in [*folders, *_configured_folders()] if folder.exists()]
+    named = next(filter(None, (_innermost_folder(error, candidates) for error in matches)), None)
+    folder = named or min(candidates, key=_free_bytes)
+    return UnavailableError(f"the disk of {folder} is full ({_free_bytes(folder) / 1e6:.1f} MB are free)", REMEDY)
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those behind it, which were there first."""
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, its cause or context, and so on."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -41,28 +43,32 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _tells(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in FULL or any(words in str(error) for words in SAID)
+def _is_full_disk(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in ERROR_NUMBERS or any(message in str(error) for message in MESSAGES)
 
 
-def _holder(error: BaseException, places: list[Path]) -> Path | None:
-    """The innermost of these folders that holds the file which the error names."""
+def _innermost_folder(error: BaseException, folders: list[Path]) -> Path | None:
+    """Return the deepest of these folders that holds the file which the error names."""
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if not isinstance(name, str | os.PathLike):
         return None
     file = Path(name).absolute()
-    return max((place for place in places if file.is_relative_to(place)), key=lambda p: len(p.parts), default=None)
+    return max((folder for folder in folders if file.is_relative_to(folder)), key=_depth, default=None)
 
 
-def _places() -> list[Path]:
-    """The local folders that a program of this project may write to."""
-    found = [os.environ.get(name, "") for name in ("PAGEFLIP_CACHE", "PAGEFLIP_REMOTE")]
+def _depth(folder: Path) -> int:
+    return len(folder.parts)
+
+
+def _configured_folders() -> list[Path]:
+    """Return the local folders that a program of this project may write to."""
+    places: list[str | Path | None] = [settings.cache_folder(), settings.remote_url()]
     with suppress(ConfigError):
-        found += [str(settings.home()), settings.store_url(), settings.results_url()]
-    found += [os.environ.get("TMPDIR", ""), tempfile.tempdir or "", os.getcwd()]
-    paths = [name.removeprefix("file://") for name in found if name]
-    return [Path(path).expanduser().absolute() for path in paths if "://" not in path]
+        places += [settings.home(), settings.store_url(), settings.results_url()]
+    places += [settings.temporary_folder(), tempfile.tempdir, Path.cwd()]
+    names = [str(place).removeprefix("file://") for place in places if place]
+    return [Path(name).expanduser().absolute() for name in names if "://" not in name]
 
 
-def _free(place: Path) -> int:
-    return shutil.disk_usage(place).free
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

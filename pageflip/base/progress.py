@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 def track(iterable: Iterable[T], total: int | None = None, description: str = "") -> Iterator[T]:
-    """Yield from `iterable`, showing on standard error how far it is; `total` defaults to its length."""
+    """Yield from `iterable` and show the progress on standard error; `total` defaults to its length."""
     if total is None:
-        total = len(iterable)  # type: ignore[arg-type]
-    with counting(total, description) as advance:
+        total = len(iterable)  # type: ignore[arg-type]  # an iterator without a length needs `total`
+    with show_progress(total, description) as advance:
         for item in iterable:
             yield item
             advance(1)
 
 
 @contextmanager
-def counting(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many more of `total` are done."""
+def show_progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how much of `total` is done; yield `advance(count)`, to be called for each progress."""
     show = _bar if sys.stderr.isatty() else _lines
     with show(total, description) as advance:
         yield advance

@@ -1,6 +1,5 @@
-"""What a result was made from: the revision of the code, the version of the data, the releases of the libraries."""
+"""Provenance of a result: code revision, data version and library releases."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -8,15 +7,17 @@ from pathlib import Path
 
 import yaml
 
+from pageflip.base import settings
+
 LIBRARIES = ("torch", "torchvision", "lightning", "numpy", "pillow", "onnxruntime", "mlflow", "dvc", "scikit-learn")
 UNKNOWN = "unknown"
 
 
 def git_revision() -> str:
-    """The code's revision: PAGEFLIP_GIT_REVISION (set where the code has no repository), or git's, with `-dirty`."""
-    given = os.environ.get("PAGEFLIP_GIT_REVISION")
-    if given:
-        return given
+    """Return the code's revision: PAGEFLIP_GIT_REVISION, or git's, with `-dirty` for uncommitted changes."""
+    configured = settings.git_revision()
+    if configured:
+        return configured
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -26,16 +27,16 @@ def git_revision() -> str:
 
 
 def data_version(root: Path = Path()) -> str:
-    """The DVC hash of data/raw, from data/raw.dvc below `root`."""
+    """Return the DVC hash of data/raw, from data/raw.dvc below `root`."""
     try:
         content = yaml.safe_load((root / "data" / "raw.dvc").read_text(encoding="utf-8"))
-        return content["outs"][0]["md5"]
+        return str(content["outs"][0]["md5"])
     except (OSError, KeyError, IndexError, TypeError, yaml.YAMLError):
         return UNKNOWN
 
 
 def environment() -> dict[str, str]:
-    """Releases of Python and of the libraries that numbers depend on."""
+    """Return the releases of Python and of the libraries that numbers depend on."""
     releases = {"python": platform.python_version(), "platform": platform.platform()}
     for name in LIBRARIES:
         try:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pageflip.base import full_disk
+from pageflip.base import settings
 from pageflip.base.errors import ConfigError, PageflipError, UnavailableError
+from pageflip.base.full_disk import full_disk_error
 
 TEMPORARY = ".pageflip-tmp-"  # names that begin so are half-written and never listed
 DISK_FOLDER = "lost+found"  # stands at the top of a disk, and is nobody's
@@ -329,7 +330,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # among them "not found" (a parent that cannot be) and "exists" (a file of that name)
-        full = full_disk.full_disk([error])
+        full = full_disk_error([error])
         if full is not None:
             raise full from error
         raise UnavailableError(f"{folder} cannot be made: {error}", "check the address and its permissions.") from error
@@ -376,7 +377,7 @@ def _sweep(folder: Path) -> None:
 def _s3() -> Any:
     import fsspec  # here, because it brings botocore and aiohttp, which local folders do without
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = settings.s3_endpoint()
     return fsspec.filesystem("s3", endpoint_url=endpoint, use_listings_cache=False, config_kwargs=S3_CONFIG)
 
 
@@ -444,7 +445,7 @@ def _describe(url: str, error: Exception) -> UnavailableError | None:
     if local_path(url) is not None:
         if not isinstance(error, OSError):
             return None
-        full = full_disk.full_disk([error], [local_path(url).parent])
+        full = full_disk_error([error], [local_path(url).parent])
         return full or UnavailableError(f"{url}: {error}", "check the permissions of that folder.")
     return s3_fault(url, error)
 
@@ -467,7 +468,7 @@ def s3_fault(url: str, error: BaseException, endpoint: str | None = None) -> Una
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy.",
         )
     if isinstance(error, BotoCoreError | ClientError | OSError):
-        endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+        endpoint = endpoint or settings.s3_endpoint() or "AWS"
         return UnavailableError(
             f"{url}: the S3 server ({endpoint}) does not answer as it should: {error}",
             "check AWS_ENDPOINT_URL, the network and the server.",

@@ -160,7 +160,7 @@ def _check_mlflow() -> Finding:
 
     name = load_params(settings.project_root() / "params.yaml").register_.model_name
     version = versions.get_version(name, journal.CHAMPION)
-    place = settings.shown(settings.tracking_uri())
+    place = settings.hide_passwords(settings.tracking_uri())
     if version is None:
         return Finding("MLflow", f"{place}: {name} has no champion yet, day-zero stands in; `make run` makes one")
     return Finding("MLflow", f"{place}: champion of {name} is version {version.version}", ok=True)
@@ -169,7 +169,9 @@ def _check_mlflow() -> Finding:
 def _check_airflow() -> Finding:
     import requests
 
-    address = f"http://127.0.0.1:{os.environ.get('PAGEFLIP_AIRFLOW_PORT', '8080')}"
+    from pageflip.base import settings
+
+    address = f"http://127.0.0.1:{settings.airflow_port()}"
     try:
         health = requests.get(f"{address}/api/v2/monitor/health", timeout=3).json()
     except (requests.RequestException, ValueError):

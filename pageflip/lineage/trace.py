@@ -4,7 +4,6 @@ Everything is read from records: the version's tags, its training run, the dvc.l
 moves, and the results store. What cannot be reached is said in its place, and the rest is told all the same.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,7 +77,7 @@ def _run(run_id: str) -> dict[str, Any]:
     """The training run: {id, name, status, page, params, airflow}; page is None without a server to show it."""
     run = client.get_run(run_id)
     tags, server = run.data.tags, settings.tracking_uri().rstrip("/")
-    pages = (os.environ.get("PAGEFLIP_MLFLOW_PAGES") or server).rstrip("/")
+    pages = settings.mlflow_pages_url()
     page = f"{pages}/#/experiments/{run.info.experiment_id}/runs/{run_id}" if server.startswith("http") else None
     tasks = {key.removeprefix("airflow."): tags[key] for key in sorted(tags) if key.startswith("airflow.")}
     dag, url = tasks.pop("dag", None), tasks.pop("url", None)
@@ -86,7 +85,7 @@ def _run(run_id: str) -> dict[str, Any]:
         "id": run_id,
         "name": run.info.run_name,
         "status": run.info.status,
-        "page": settings.shown(page) if page else None,
+        "page": settings.hide_passwords(page) if page else None,
         "restored": tags.get("pageflip.restored") == "true",
         "params": dict(sorted(run.data.params.items())),
         "airflow": {"dag": dag, "runs": tasks, "url": url} if dag else {},
@@ -126,7 +125,7 @@ def _scored_uploads(name: str, number: str, newest: int) -> dict[str, Any]:
     found = results.published_with(settings.results_url(), name, number, newest)
     keys = ("upload", "sha256", "scored_at", "frames", "flips", "run")
     return {
-        "place": settings.shown(found.place),
+        "place": settings.hide_passwords(found.place),
         "count": found.count,
         "newest": [{key: result.get(key) for key in keys} for result in found.newest],
     }

@@ -22,7 +22,7 @@ import pandas as pd
 from pageflip import synthetic
 from pageflip.base.errors import DataError
 from pageflip.base.files import sha256_of
-from pageflip.base.progress import counting
+from pageflip.base.progress import show_progress
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pack_building import build_pack
 from pageflip.params.day_zero import DayZero
@@ -67,7 +67,7 @@ def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: i
         return frames
     if not raw.exists():
         clips = plan_clips(**sizes)
-        with counting(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
+        with show_progress(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
             archive.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
     build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)
     return frames

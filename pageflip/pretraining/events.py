@@ -21,7 +21,7 @@ import numpy as np
 
 from pageflip.base.errors import ConfigError
 from pageflip.base.files import atomic_folder, write_text
-from pageflip.base.progress import counting, track
+from pageflip.base.progress import show_progress, track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events import decoder_model
 from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
@@ -95,7 +95,7 @@ def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, 
 
 def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) -> None:
     facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
-    with counting(plan.temporal.steps, "events: train the temporal network") as advance:
+    with show_progress(plan.temporal.steps, "events: train the temporal network") as advance:
         network = train_temporal(lessons, plan.temporal, plan.seed, lambda steps, _: advance(steps))
     write_temporal(network, folder, facts)
 

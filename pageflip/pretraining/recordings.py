@@ -25,7 +25,7 @@ import numpy as np
 
 from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder, sha256_of
-from pageflip.base.progress import counting, track
+from pageflip.base.progress import show_progress, track
 from pageflip.events.decoder_model import log_odds
 from pageflip.events.metrics import Truth, read_truth
 from pageflip.events.temporal import PLANE_SHAPE, PLANES, planes_of
@@ -97,7 +97,7 @@ def draw_videos(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
     drawn = [plan.seed, plan.videos, plan.flips, plan.brisk, plan.brisk_rest, plan.width, plan.height]
     folder = work / f"videos-{_key(drawn, ranges)}"
     numbers = [number for number in range(plan.videos) if not (folder / f"{number:03d}.mp4").exists()]
-    with ProcessPoolExecutor(workers) as pool, counting(len(numbers), "events: draw videos") as advance:
+    with ProcessPoolExecutor(workers) as pool, show_progress(len(numbers), "events: draw videos") as advance:
         rows = [(folder, number, plan, brisk if number >= plan.videos - plan.brisk else ranges) for number in numbers]
         for _ in pool.map(_draw, rows):
             advance(1)
@@ -117,7 +117,7 @@ def draw_clips(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
     folder = work / f"clips-{_key([plan.seed, sizes], ranges)}"
     if not folder.exists():
         clips = plan_clips(seed=plan.seed, **sizes)
-        with counting(sum(clip.frames for clip in clips), "events: draw clips") as advance:
+        with show_progress(sum(clip.frames for clip in clips), "events: draw clips") as advance:
             write_archive(clips, folder, ranges=ranges, workers=workers, advance=advance)
     return folder
 

@@ -41,7 +41,7 @@ def translate_errors(function: F) -> F:
 
 def _unavailable(error: Exception) -> UnavailableError:
     return UnavailableError(
-        settings.shown(f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}"),
+        settings.hide_passwords(f"MLflow at {settings.tracking_uri()} failed: {str(error).splitlines()[0]}"),
         "check that the server runs and that MLFLOW_TRACKING_URI is right (`pageflip doctor`).",
     )
 

@@ -17,13 +17,13 @@ by more than that, and aliases that are moved by other means; `notes_on` tells o
 import datetime
 import itertools
 import json
-import os
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pageflip.base import settings
 from pageflip.base.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _outside(alias: str, told: str | None, found: str | None) -> str:
 
 def own_run() -> str | None:
     """The id of the Airflow run that this process works for; None outside Airflow."""
-    return os.environ.get("PAGEFLIP_ORCHESTRATOR_RUN") or None
+    return settings.orchestrator_run()
 
 
 def read_state(client: "MlflowClient", name: str) -> tuple[dict[str, str], list[Move]]:

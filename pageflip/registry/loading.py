@@ -51,7 +51,7 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:
-        place = settings.shown(settings.tracking_uri())
+        place = settings.hide_passwords(settings.tracking_uri())
         raise ConfigError(f"the model {name} has no version or alias {model!r} in {place}", "see `pageflip doctor`.")
     return _load_version(name, version, int8=int8)
 

@@ -161,7 +161,7 @@ def _addresses() -> tuple[str, str]:
         raise ConfigError(
             f"results would be published among the uploads: {results_url}", "set PAGEFLIP_RESULTS elsewhere."
         )
-    if os.environ.get("PAGEFLIP_UPLOADS") and not storage.folder_exists(uploads_url):
+    if settings.configured_uploads_url() and not storage.folder_exists(uploads_url):
         raise UnavailableError(f"there is no folder {uploads_url}", "make or mount it, or correct PAGEFLIP_UPLOADS.")
     return uploads_url, results_url
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError
-from pageflip.base.progress import counting
+from pageflip.base.progress import show_progress
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.sheet import contact_sheet
@@ -28,7 +28,7 @@ def make_frames(out: Path, plan: Synthesize) -> int:
     """
     clips = _plan_clips(plan)
     total = sum(clip.frames for clip in clips)
-    with counting(total, "synthesize") as advance:
+    with show_progress(total, "synthesize") as advance:
         write_archive(clips, out, ranges=plan.ranges, quality=plan.quality, advance=advance)
     return total
 
@@ -43,7 +43,7 @@ def make_sheet(path: Path, plan: Synthesize, beside: Path | None) -> None:
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
         raise ConfigError(f"{path} is not the name of an image", "end it in .jpg, .png or .webp.")
     clips = _plan_clips(plan.model_copy(update={"books": min(plan.books, 8), "clips_per_book": 4}))
-    with counting(len(clips), "sheet") as advance:
+    with show_progress(len(clips), "sheet") as advance:
         sheet = contact_sheet(clips, ranges=plan.ranges, beside=beside, advance=advance)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=85)

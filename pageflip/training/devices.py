@@ -4,11 +4,10 @@ A run is fixed by its seed, however often it is killed: everything random in an 
 the checkpoint of each epoch's end holds the rest.
 """
 
-import os
-
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from pageflip.base import settings
 from pageflip.base.errors import ConfigError
 from pageflip.params.training import Fit
 
@@ -32,7 +31,7 @@ def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
 
 def is_first_process() -> bool:
     """Whether this is the one process of a training that keeps its results, on one device or on many."""
-    return not rank_zero_only.rank and os.environ.get("NODE_RANK", "0") == "0"
+    return not rank_zero_only.rank and settings.node_rank() == 0
 
 
 def device_count(fit: Fit, accelerator: str) -> int:

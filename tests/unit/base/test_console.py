@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from pageflip.base.console import OUTCOME_VARIABLE, prepare_outcome, read_outcome, run_main
+from pageflip.base.console import prepare_outcome, read_outcome, run_main
 from pageflip.base.errors import FINAL_EXIT_CODES, ConfigError, DataError, UnavailableError
+from pageflip.base.settings import OUTCOME_VARIABLE
 
 
 @pytest.fixture
