@@ -1,6 +1,5 @@
-"""A small client of Airflow's REST API (version 2): trigger a DAG, follow its run, read a task's log."""
+"""Client of Airflow's REST API (version 2): trigger a DAG, follow its run, read task logs."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import requests
 
+from pageflip.base import settings
 from pageflip.base.errors import ConfigError, UnavailableError
 
 TIMEOUT_SECONDS = 30.0
@@ -23,7 +23,7 @@ LOGS_REMEDY = "look at the services' logs, or run `make down` and `make up`."
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task instance. `map_index` is -1 unless the task is mapped; `seconds` is None until it has run."""
+    """State of a task instance. `map_index` is -1 unless the task is mapped; `seconds` is None until it has run."""
 
     task_id: str
     name: str
@@ -35,14 +35,20 @@ class TaskState:
 
     @property
     def label(self) -> str:
-        """The task as people see it: `score[2]`."""
+        """Name for people, such as `score[2]`."""
         return self.name if self.map_index < 0 else f"{self.name}[{self.map_index}]"
 
 
 class AirflowClient:
-    """Calls the API at `url` as `user`; the token is fetched at the first call and renewed when it has expired.
+    """Client of one server, for one user.
 
-    A call is tried `tries` times while the server does not answer.
+    The token is fetched at the first call and renewed when it has expired.
+
+    Args:
+        url: address of the API server.
+        user: user of the simple auth manager.
+        password: of the user.
+        tries: number of attempts per call while the server does not answer.
     """
 
     def __init__(self, url: str, user: str, password: str, *, tries: int = TRIES) -> None:
@@ -61,40 +67,41 @@ class AirflowClient:
         path = f"/dags/{dag_id}/dagRuns"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         response, attempts = self._request("POST", path, json=body)
-        # a first try whose answer was lost may have made the run
-        made = response.status_code == 409 and attempts > 1 and self._call("GET", f"{path}/{run_id}", accept=(404,))
-        if not made:
+        # the first of several attempts may have made the run and lost its answer
+        exists = response.status_code == 409 and attempts > 1 and self._call("GET", f"{path}/{run_id}", accept=(404,))
+        if not exists:
             self._content(response, "POST", path)
 
     def publish_event(self, asset: str, extra: Mapping[str, Any]) -> None:
-        """Say that the asset of this name has changed; DAGs that follow it start.
+        """Create an event of the asset of this name, which starts the DAGs that are scheduled on it.
 
         Raises:
             ConfigError: no DAG that Airflow has read names such an asset.
         """
-        found = self._call("GET", "/assets", params={"name_pattern": asset, "limit": 100})["assets"]
-        ids = [row["id"] for row in found if row["name"] == asset]
+        rows = self._call("GET", "/assets", params={"name_pattern": asset, "limit": 100})["assets"]
+        ids = [row["id"] for row in rows if row["name"] == asset]
         if not ids:
-            raise ConfigError(f"Airflow at {self.url} knows no asset {asset!r}", "see why it has not read dags/.")
+            raise ConfigError(f"Airflow at {self.url} has no asset {asset!r}", "see why it has not read dags/.")
         self._call("POST", "/assets/events", json={"asset_id": ids[0], "extra": dict(extra)})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """The run's state: queued, running, success or failed."""
-        return self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        """Return the run's state: queued, running, success or failed."""
+        return str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
-        """Mark a run as failed; Airflow then ends its tasks."""
+        """Mark a run as failed, so that Airflow ends its tasks."""
         self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
 
     def unfinished_runs(self, dag_id: str) -> list[str]:
-        """The ids of the DAG's runs that are queued or running, the oldest first."""
-        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": UNFINISHED, "order_by": "run_after"})
-        return [run["dag_run_id"] for run in found["dag_runs"]]
+        """Return the ids of the DAG's queued and running runs, the oldest first."""
+        page = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"state": UNFINISHED, "order_by": "run_after"})
+        return [run["dag_run_id"] for run in page["dag_runs"]]
 
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """The run's task instances, in the order in which they started; those that have not, last."""
+        """Return the run's task instances in the order of their starts; those that have not started come last."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        rows, total = [], 1
+        rows: list[dict[str, Any]] = []
+        total = 1
         while len(rows) < total:
             page = self._call("GET", path, params={"limit": 100, "offset": len(rows)})
             if not page["task_instances"]:
@@ -116,26 +123,26 @@ class AirflowClient:
         return sorted(states, key=lambda task: (task.started is None, task.started or "", task.map_index))
 
     def unpause(self, dag_id: str) -> None:
-        """Let the DAG's runs go ahead."""
+        """Unpause the DAG."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}, params={"update_mask": "is_paused"})
 
     def wait_until_parsed(self, dag_id: str, timeout: float = PARSE_SECONDS) -> None:
-        """Wait until Airflow has read the DAG's file as it is now.
+        """Wait until Airflow has parsed the DAG's file as it is now.
 
         Raises:
             ConfigError: the file cannot be imported; the message holds Airflow's.
-            UnavailableError: it was not read in time.
+            UnavailableError: it was not parsed in time.
         """
-        asked, deadline, requested = datetime.now(UTC), time.monotonic() + timeout, False
+        start, deadline, requested = datetime.now(UTC), time.monotonic() + timeout, False
         while time.monotonic() < deadline:
             dag = self._call("GET", f"/dags/{dag_id}/details", accept=(404,))
             if dag and not requested:
-                self._call("PUT", f"/parseDagFile/{dag['file_token']}", accept=(409,))  # 409: it was asked for already
+                self._call("PUT", f"/parseDagFile/{dag['file_token']}", accept=(409,))  # 409: requested before
                 requested = True
             parsed = dag and dag["last_parsed_time"]
-            if parsed and datetime.fromisoformat(parsed) >= asked and not dag["is_stale"]:
+            if parsed and datetime.fromisoformat(parsed) >= start and not dag["is_stale"]:
                 return
-            self._refuse_import_error(dag_id, asked)
+            self._refuse_import_error(dag_id, start)
             time.sleep(POLL_SECONDS)
         raise UnavailableError(f"Airflow did not read the DAG {dag_id} within {timeout:.0f} s", LOGS_REMEDY)
 
@@ -155,6 +162,8 @@ class AirflowClient:
         """Follow a run to its end and return its state, `success` or `failed`.
 
         Args:
+            dag_id: the run's DAG.
+            run_id: the run.
             timeout: seconds after which to give up.
             on_change: called with each task whose state or try has changed.
             on_poll: called about once a second with all tasks.
@@ -162,7 +171,7 @@ class AirflowClient:
         Raises:
             UnavailableError: the run took longer than `timeout`.
         """
-        deadline, seen = time.monotonic() + timeout, {}
+        deadline, seen = time.monotonic() + timeout, dict[str, tuple[str | None, int]]()
         while True:
             state = self.run_state(dag_id, run_id)
             tasks = self.task_states(dag_id, run_id)
@@ -178,33 +187,42 @@ class AirflowClient:
             time.sleep(POLL_SECONDS)
 
     def log_tail(self, dag_id: str, run_id: str, task: TaskState, lines: int = 30) -> list[str]:
-        """The last lines that a task's latest try logged."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs"
-        found = self._call(
-            "GET", f"{path}/{max(task.try_number, 1)}", params={"map_index": task.map_index, "full_content": True}
-        )
+        """Return the last lines that a task's latest try has logged."""
+        params = {"map_index": task.map_index, "full_content": True}
+        found = self._call("GET", _log_path(dag_id, run_id, task), params=params)
         return [line for row in found["content"] for line in _log_lines(row)][-lines:]
 
-    def ensure_gpu_pool(self) -> None:
-        """Make the pool that tasks with GPUs wait in; a task of a pool that does not exist is never scheduled.
+    def new_log_lines(
+        self, dag_id: str, run_id: str, task: TaskState, token: str | None
+    ) -> tuple[list[str], str | None]:
+        """Return the lines that a running task's latest try has logged since the call that gave `token`.
 
-        Its slots are the number of GPUs to share out: PAGEFLIP_GPU_SLOTS, or 1.
+        The server is asked only once. Returns the lines, and the token for the next call.
+
+        Raises:
+            PageflipError: the log cannot be read.
+        """
+        params = {"map_index": task.map_index, "token": token}
+        found = self._call("GET", _log_path(dag_id, run_id, task), tries=1, params=params)
+        return [line for row in found["content"] for line in _log_lines(row)], found["continuation_token"]
+
+    def ensure_gpu_pool(self) -> None:
+        """Make the pool that limits tasks with GPUs; Airflow never schedules a task of a missing pool.
 
         Raises:
             ConfigError: PAGEFLIP_GPU_SLOTS is not a positive number.
         """
-        text = os.environ.get("PAGEFLIP_GPU_SLOTS") or "1"
-        if not text.isdecimal() or int(text) < 1:
-            raise ConfigError(f"PAGEFLIP_GPU_SLOTS is {text!r}", "set it to the number of GPUs, 1 or more.")
-        pool = {"slots": int(text), "description": "one slot a GPU", "include_deferred": False}
+        pool = {"slots": settings.gpu_slots(), "description": "one slot a GPU", "include_deferred": False}
         if self._call("GET", f"/pools/{GPU_POOL}", accept=(404,)) is None:
             self._call("POST", "/pools", json={"name": GPU_POOL, **pool})
         else:
             self._call("PATCH", f"/pools/{GPU_POOL}", json={"pool": GPU_POOL, **pool}, params={"update_mask": "slots"})
 
-    def _call(self, method: str, path: str, *, accept: Sequence[int] = (), **kwargs: Any) -> Any:
-        """What a request returns; None for an HTTP status in `accept`, which is then no error."""
-        response, _ = self._request(method, path, **kwargs)
+    def _call(
+        self, method: str, path: str, *, accept: Sequence[int] = (), tries: int | None = None, **kwargs: Any
+    ) -> Any:
+        """Return the content of an answer; None for an HTTP status in `accept`, which is then no error."""
+        response, _ = self._request(method, path, tries=tries, **kwargs)
         return None if response.status_code in accept else self._content(response, method, path)
 
     def _content(self, response: requests.Response, method: str, path: str) -> Any:
@@ -212,9 +230,12 @@ class AirflowClient:
             raise ConfigError(f"Airflow refused {method} {path}: HTTP {response.status_code} {response.text[:500]}")
         return response.json() if response.content else None
 
-    def _request(self, method: str, path: str, **kwargs: Any) -> tuple[requests.Response, int]:
-        """One request, tried again when the server is busy or restarting; its answer and the number of tries."""
-        for attempt in range(1, self._tries + 1):
+    def _request(
+        self, method: str, path: str, *, tries: int | None = None, **kwargs: Any
+    ) -> tuple[requests.Response, int]:
+        """Send a request, again while the server is busy or down; return the answer and the number of attempts."""
+        tries = tries or self._tries
+        for attempt in range(1, tries + 1):
             try:
                 response = self._send(method, path, **kwargs)
             except requests.RequestException as error:
@@ -223,7 +244,7 @@ class AirflowClient:
                 if response.status_code < 500:
                     return response, attempt
                 problem = f"HTTP {response.status_code}: {response.text[:300]}"
-            if attempt < self._tries:
+            if attempt < tries:
                 time.sleep(min(2 * attempt, 10))
         raise UnavailableError(f"Airflow at {self.url} does not answer {method} {path}: {problem}", LOGS_REMEDY)
 
@@ -239,13 +260,17 @@ class AirflowClient:
     def _fetch_token(self) -> None:
         response = self._session.post(f"{self.url}/auth/token", json=self._login, timeout=TIMEOUT_SECONDS)
         if response.status_code in (401, 403):
-            raise ConfigError(f"Airflow at {self.url} refuses the log-in of {self._login['username']!r}", LOGS_REMEDY)
+            raise ConfigError(f"Airflow at {self.url} refuses the login of {self._login['username']!r}", LOGS_REMEDY)
         response.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
 
+def _log_path(dag_id: str, run_id: str, task: TaskState) -> str:
+    return f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.try_number, 1)}"
+
+
 def _log_lines(row: str | Mapping[str, Any]) -> list[str]:
-    """What a row of a task's log says to a person; Airflow's own remarks at level info are left out."""
+    """Return the lines of a row of a task's log, without Airflow's own messages at level info."""
     if isinstance(row, str):
         return [row]
     logger, level = row.get("logger") or "", row.get("level") or "info"

@@ -1,43 +1,40 @@
-"""Versions of the raw frames: tracked by DVC, pushed to its remote, published to the run store.
+"""Announcement of a new version of the raw frames to Airflow, as an asset event."""
 
-    STORE/.data/versions/HASH.dvc    the data/raw.dvc of every version that was published
-    STORE/.data/newest.dvc           that of the one published last
-
-So a run, wherever its stages work, can ask for a version by its hash, or for the one published last.
-"""
-
-import os
 from typing import TYPE_CHECKING
 
+from pageflip.base import settings
 from pageflip.base.errors import PageflipError
 
 if TYPE_CHECKING:
     from pageflip.local_stack.airflow_client import AirflowClient
 
 FRAMES_ASSET = "frames"  # the asset pageflip://frames of dags/retrain.py
+TRIES = 2  # a version is published whether Airflow answers or not
 
 
-def tell_airflow(version: str) -> str:
+def announce_version(version: str) -> str:
+    """Create an event of the asset FRAMES_ASSET with this data version; return a sentence on how that went."""
     try:
-        client = _client()
+        client = _find_airflow()
         if client is None:
-            return "Airflow is not up here (PAGEFLIP_AIRFLOW_URL names another): the next run on schedule reads it."
+            return (
+                "Airflow is not up here (PAGEFLIP_AIRFLOW_URL names another): the next scheduled run uses the version."
+            )
         client.publish_event(FRAMES_ASSET, {"data_version": version})
     except PageflipError as error:
-        return f"Airflow could not be told: {error}\n  The version is published: the next run on schedule reads it."
+        return f"Airflow could not be notified: {error}\n  The version is published: the next scheduled run uses it."
     return (
-        f"Airflow at {client.url} was told: a run of `retrain` begins, if it is unpaused and its schedule follows data."
+        f"Airflow at {client.url} was notified: `retrain` starts if it is unpaused and its schedule includes new data."
     )
 
 
-def _client() -> "AirflowClient | None":
-    """The Airflow that PAGEFLIP_AIRFLOW_URL names, or the one of `make up`; None when there is neither."""
+def _find_airflow() -> "AirflowClient | None":
+    """Return a client of the Airflow that PAGEFLIP_AIRFLOW_URL names, or of the one of `make up`; None without any."""
     from pageflip.local_stack import supervisor
     from pageflip.local_stack.airflow_client import AirflowClient
 
-    url = os.environ.get("PAGEFLIP_AIRFLOW_URL")
-    if url:
-        user = os.environ.get("PAGEFLIP_AIRFLOW_USER") or "admin"
-        return AirflowClient(url, user, os.environ.get("PAGEFLIP_AIRFLOW_PASSWORD", ""), tries=2)
+    login = settings.airflow_login()
+    if login is not None:
+        return AirflowClient(login.url, login.user, login.password, tries=TRIES)
     running = supervisor.find_running()
-    return AirflowClient(running.airflow_url, running.user, running.password, tries=2) if running else None
+    return AirflowClient(running.airflow_url, running.user, running.password, tries=TRIES) if running else None

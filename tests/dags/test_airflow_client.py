@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from json_server import json_server
 from pageflip.base.errors import ConfigError
-from pageflip.local_stack import airflow_client
-from pageflip.local_stack.airflow_client import AirflowClient
+from pageflip.local_stack import airflow_client, dag_runs
+from pageflip.local_stack.airflow_client import AirflowClient, TaskState
 
 Answers = dict[tuple[str, str], list[tuple[int, dict]]]
 RUNS = "/api/v2/dags/retrain/dagRuns"
@@ -58,3 +59,38 @@ def test_a_dag_that_was_asked_to_be_parsed_already_is_waited_for(serve):
         }
     )
     client.wait_until_parsed("retrain")
+
+
+LOG = f"{RUNS}/r/taskInstances/train/logs/1"
+RUNNING = TaskState("train", "train@cnn", -1, "running", 1, None)
+
+
+def log(*lines: str, token: str | None = "next") -> tuple[int, dict]:
+    return 200, {"content": [{"event": line, "logger": "task.stdout"} for line in lines], "continuation_token": token}
+
+
+def test_the_last_line_of_a_running_task_is_shown_once_and_cut_to_the_width(serve, monkeypatch, capsys):
+    monkeypatch.setattr(dag_runs, "LOG_EVERY_S", 0)
+    monkeypatch.setenv("COLUMNS", "40")
+    client = serve({("GET", LOG): [log("epoch 1", "epoch 2: F1 0.91, 700 frames/s"), log(), log("  ", "epoch 3")]})
+    display = dag_runs._LineDisplay(dag_runs.DagRun(client, "retrain", "r"))
+    for _ in range(3):
+        display.on_poll([RUNNING, replace(RUNNING, name="test", state="queued")])
+    lines = [line.split("s  ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["retrain: train@cnn | epoch 2: ", "retrain: train@cnn | epoch 3"]
+
+
+def test_logs_are_read_only_every_few_seconds(serve):
+    client = serve({("GET", LOG): [log("epoch 1"), log("epoch 2")]})
+    watched = dag_runs.LastLogLines(dag_runs.DagRun(client, "retrain", "r"))
+    assert watched.update([RUNNING]) == [(RUNNING, "epoch 1")]
+    assert watched.update([RUNNING]) == []
+    assert watched.of(RUNNING) == "epoch 1"
+
+
+@pytest.mark.parametrize(
+    "answer", [(404, {}), (500, {}), (200, {}), (200, {"content": [{}], "continuation_token": ""})]
+)
+def test_a_log_that_cannot_be_read_is_no_failure(serve, answer):
+    client = serve({("GET", LOG): [answer]})
+    assert dag_runs.LastLogLines(dag_runs.DagRun(client, "retrain", "r")).update([RUNNING]) == []

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from pageflip.base.errors import ConfigError, UnavailableError
-from pageflip.local_stack import config, supervisor
+from pageflip.local_stack import config, processes, supervisor
 from pageflip.local_stack.airflow_client import AirflowClient
 from pageflip.local_stack.dag_runs import DagRunError, run_dag
 
@@ -109,7 +109,7 @@ def client(airflow: supervisor.Running) -> AirflowClient:
 
 def run(client: AirflowClient, project: Path, dag_id: str, run_id: str) -> dict[str, str | None]:
     logs = project / ".pageflip" / "airflow" / "logs"
-    tasks = run_dag(client, dag_id, run_id, timeout=240, ours="test-", log_folder=logs)
+    tasks = run_dag(client, dag_id, run_id, timeout=240, run_prefix="test-", log_folder=logs)
     return {task.label: task.state for task in tasks}
 
 
@@ -124,8 +124,8 @@ def test_a_taken_port_is_named_with_the_way_to_choose_another(project):
 
 def test_a_port_that_is_no_number_is_refused(project, monkeypatch):
     monkeypatch.setenv("PAGEFLIP_MLFLOW_PORT", "http")
-    with pytest.raises(ConfigError, match="port 'http' for MLflow"):
-        supervisor.up(supervisor._any_port())
+    with pytest.raises(ConfigError, match="PAGEFLIP_MLFLOW_PORT is 'http'"):
+        supervisor.up(supervisor._free_port())
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path):
@@ -146,30 +146,30 @@ def test_a_stale_pidfile_makes_no_strangers_session_ours(tmp_path):
     where.folder.mkdir(parents=True)
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     where.pidfile.write_text(str(stranger.pid), encoding="utf-8")
-    assert supervisor._processes(where) == set()  # the number is another's by now
+    assert processes.find_processes(where) == set()  # the number is another's by now
     stranger.kill()
     stranger.wait()
     where.pidfile.write_text("0", encoding="utf-8")
-    assert supervisor._processes(where) == set()  # in a container, the session of whatever was started from outside
+    assert processes.find_processes(where) == set()  # in a container, the session of whatever was started from outside
     sleeper = subprocess.Popen([sys.executable, "-c", SESSION], start_new_session=True, stdout=subprocess.PIPE)
     child = psutil.Process(int(sleeper.stdout.readline()))
     sleeper.wait()
     sleeper.stdout.close()
     where.pidfile.write_text(str(sleeper.pid), encoding="utf-8")
-    assert supervisor._processes(where) == {child}
+    assert processes.find_processes(where) == {child}
     later = child.create_time() + 60
     os.utime(where.pidfile, (later, later))
-    assert supervisor._processes(where) == set()  # a process older than the session
+    assert processes.find_processes(where) == set()  # a process older than the session
     os.utime(where.pidfile, (psutil.boot_time() - 60,) * 2)
-    assert supervisor._processes(where) == set()  # the file is from before the machine started
+    assert processes.find_processes(where) == set()  # the file is from before the machine started
     child.kill()
-    assert supervisor._wait([child], 10) == []
+    assert processes.wait_until_ended([child], 10) == []
 
 
 def test_a_job_that_was_killed_owns_nothing():
     me = psutil.Process()
-    assert supervisor._job_lives({"pid": me.pid, "started": me.create_time()})
-    assert not supervisor._job_lives(
+    assert processes.is_same_process_alive({"pid": me.pid, "started": me.create_time()})
+    assert not processes.is_same_process_alive(
         {"pid": me.pid, "started": me.create_time() - 3600}
     )  # the number is another's by now
 
@@ -194,7 +194,7 @@ def test_both_dags_run_to_success_and_services_listen_on_loopback_only(project, 
 
 def listening_addresses() -> set[str]:
     found = set()
-    for process in supervisor._processes(config.places()):
+    for process in processes.find_processes(config.find_places()):
         with suppress(psutil.Error):  # some live for a moment only
             connections = process.net_connections("inet")
             found |= {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
@@ -331,7 +331,7 @@ def test_up_is_refused_while_a_job_runs_its_own_airflow(airflow):
 
 
 def test_a_second_up_says_so_and_a_job_leaves_what_a_user_started(airflow):
-    where = config.places()
+    where = config.find_places()
     state = where.state.read_text(encoding="utf-8")
     where.state.write_text(json.dumps({**json.loads(state), "owner": "user"}), encoding="utf-8")
     said = []
@@ -353,19 +353,19 @@ def test_down_ends_every_process_even_those_of_a_running_task(project, airflow, 
         with suppress(FileNotFoundError):
             pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
     assert len(pids) == 2
-    processes = supervisor._processes(config.places())
-    assert set(pids) <= {process.pid for process in processes}
+    found = processes.find_processes(config.find_places())
+    assert set(pids) <= {process.pid for process in found}
     said = []
     assert supervisor.down(said.append) is True
-    assert "processes have gone" in said[-1]
-    assert not any(supervisor._alive(process) for process in processes)
+    assert "processes have ended" in said[-1]
+    assert not any(processes.is_alive(process) for process in found)
     assert supervisor.down(said.append) is False
     assert said[-1] == "No services are running."
     assert supervisor.find_running() is None
 
 
 def test_two_commands_do_not_start_services_at_once(project):
-    with supervisor._lock(config.places()), pytest.raises(UnavailableError, match="another command"):
+    with supervisor._lock(config.find_places()), pytest.raises(UnavailableError, match="another command"):
         supervisor.down()
 
 

@@ -17,7 +17,7 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
-    return config.places()
+    return config.find_places()
 
 
 def test_services_get_every_address_in_full(where, tmp_path, monkeypatch):

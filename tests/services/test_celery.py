@@ -66,7 +66,7 @@ def told(postgres: Postgres, redis: str, drivers: Path) -> dict[str, str]:
 @contextmanager
 def _workers(names: tuple[str, ...], port: int, extra: Mapping[str, str], logs: Path) -> Iterator[list[psutil.Process]]:
     """Celery workers of one machine, each its own process group."""
-    env = config.environment(config.places(), port, None, extra)
+    env = config.environment(config.find_places(), port, None, extra)
     command = [str(ORCHESTRATOR / "bin" / "airflow"), "celery", "worker", "--skip-serve-logs", "--concurrency", "1"]
     workers = []
     try:

@@ -96,7 +96,7 @@ def test_the_whole_dag_runs_with_a_container_for_each_stage(proxied: Docker, pro
     extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address, "PAGEFLIP_TASK_GPU": "off"}
     with airflow(project, tmp_path / "home", extra) as (client, _):
         logs = tmp_path / "home" / "airflow" / "logs"
-        tasks = run_dag(client, "retrain", "one", timeout=300, ours="old", log_folder=logs)
+        tasks = run_dag(client, "retrain", "one", timeout=300, run_prefix="old", log_folder=logs)
         assert {task.name: task.state for task in tasks} == ALL_WELL
         assert "Container pageflip-retrain-prepare-one" in "\n".join(client.log_tail("retrain", "one", tasks[0], 1000))
     locks = tmp_path / "place" / "store" / "one" / "lock"
@@ -111,7 +111,7 @@ def test_a_stage_that_asks_for_a_gpu_fails_at_once_without_one(proxied: Docker, 
     extra = _places(project, tmp_path / "place") | {"PAGEFLIP_DOCKER_URL": proxied.address}
     with airflow(project, tmp_path / "home", extra) as (client, _):
         with pytest.raises(DagRunError, match=r"requests 1 GPU\(s\), but the Docker host has none"):
-            run_dag(client, "retrain", "one", timeout=120, ours="old", log_folder=tmp_path)
+            run_dag(client, "retrain", "one", timeout=120, run_prefix="old", log_folder=tmp_path)
         (prepare,) = (task for task in client.task_states("retrain", "one") if task.name == "prepare")
         assert prepare.try_number == 1  # a retry would find no GPU either
     assert proxied.call("ps", "--all", "--quiet").stdout == ""
