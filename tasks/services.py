@@ -1,4 +1,4 @@
-"""Start, stop or look at the local services: Airflow and the MLflow server, on loopback, in the background.
+"""Start, stop or show the local services: Airflow and the MLflow server, on loopback, in the background.
 
 python -m tasks.services up [--airflow-port N] [--mlflow-port N] [--no-mlflow]
 python -m tasks.services status
@@ -24,27 +24,27 @@ def main() -> None:
     parser.add_argument("--no-mlflow", action="store_true", help="start Airflow only")
     args = parser.parse_args()
     if args.action == "up":
-        _up(args)
+        _up(args.airflow_port, args.mlflow_port, with_mlflow=not args.no_mlflow)
     elif args.action == "down":
-        supervisor.down(_say)
+        supervisor.down(_print)
     else:
-        _status()
+        _show_status()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def _up(args: argparse.Namespace) -> None:
-    running = supervisor.up(args.airflow_port, args.mlflow_port, with_mlflow=not args.no_mlflow, report=_say)
+def _up(airflow_port: int | None, mlflow_port: int | None, *, with_mlflow: bool) -> None:
+    running = supervisor.up(airflow_port, mlflow_port, with_mlflow=with_mlflow, report=_print)
     AirflowClient(running.airflow_url, running.user, running.password).ensure_gpu_pool()
-    _say(f"\nAirflow  {running.airflow_url}   user {running.user}, password {running.password}")
-    _say(f"         (the password is kept in {running.password_file})")
-    _say(f"MLflow   {running.mlflow_url or 'not started'}")
-    _say(f"Logs     {running.logs}\n\n`make down` stops them.")
+    _print(f"\nAirflow  {running.airflow_url}   user {running.user}, password {running.password}")
+    _print(f"         (the password is kept in {running.password_file})")
+    _print(f"MLflow   {running.mlflow_url or 'not started'}")
+    _print(f"Logs     {running.logs}\n\n`make down` stops them.")
 
 
-def _status() -> None:
+def _show_status() -> None:
     table = Table("service", "state", "address")
     for service in supervisor.status():
         table.add_row(service.name, service.state, service.url)

@@ -144,7 +144,7 @@ def publish_data() -> None:
 
     result = publish(settings.project_root())
     print(f"published data version {result.version} (data/raw.dvc), pushed to the DVC remote")
-    print(result.told)
+    print(result.announcement)
 
 
 def _track(out: Path, wanted: bool) -> None:

@@ -1,12 +1,13 @@
 """Section `protocols`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from pageflip.params.sections import Section, Seed, Shares
 
-PROTOCOLS = ("clip-disjoint", "leave-one-book-out", "later-frames", "supplied")
+ProtocolName = Literal["clip-disjoint", "leave-one-book-out", "later-frames", "supplied"]
+PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 
 
 class Protocols(Section):
@@ -23,7 +24,7 @@ class Protocols(Section):
         later_frames: shares of each clip's frames, in order of time.
     """
 
-    run: Annotated[tuple[Literal[PROTOCOLS], ...], Field(min_length=1)]
+    run: Annotated[tuple[ProtocolName, ...], Field(min_length=1)]
     folds: Annotated[int, Field(ge=2, le=50)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     val_share: Annotated[float, Field(ge=0.05, le=0.5)]

@@ -1,15 +1,6 @@
-"""One stage of one run, hermetic: a clean workspace, what it depends on from the DVC remote, its outputs back to it.
+"""DVC's run cache of a single stage: fetch and push earlier results for the stage's present inputs.
 
-Between the stages of a run travel only two things: content in the DVC remote, and the few KB that each stage leaves in
-the run store:
-
-    STORE/RUN/inputs.json         params.yaml, data/raw.dvc and the code's revision, fixed by the first stage;
-                                  with what the run was asked to do otherwise (`Wishes`)
-    STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
-    STORE/RUN/failed/STAGE/...    the reports of a stage that failed
-
-So a stage runs on any machine, a second attempt beside a first is harmless, and what is unchanged is not computed
-again.
+DVC's own calls transfer all that the run cache has ever held.
 """
 
 import os
@@ -23,8 +14,18 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 
-def _run_cache_folder(repo: "Repo", stage: "PipelineStage") -> str | None:
-    """Where the run cache keeps earlier results of the stage with these inputs, relative to a cache or remote."""
+def fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
+    """Fetch earlier results of the stage for its present inputs from the remote."""
+    _copy_run_cache(repo, stage, to_remote=False)
+
+
+def push_run_cache(repo: "Repo", stage: str) -> None:
+    """Push the results of the stage for its present inputs to the remote."""
+    _copy_run_cache(repo, find_stage(repo, stage), to_remote=True)
+
+
+def _run_cache_folder(stage: "PipelineStage") -> str | None:
+    """Return the folder of the stage's results, relative to a cache or remote; None if DVC does not cache its runs."""
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
     stage.save_deps()
@@ -34,17 +35,8 @@ def _run_cache_folder(repo: "Repo", stage: "PipelineStage") -> str | None:
     return f"runs/{key[:2]}/{key}"
 
 
-def fetch_run_cache(repo: "Repo", stage: "PipelineStage") -> None:
-    """Fetch from the remote what this stage gave for these inputs before; DVC's own call fetches all there ever was."""
-    _copy_run_cache(repo, stage, to_remote=False)
-
-
-def push_run_cache(repo: "Repo", stage: str) -> None:
-    _copy_run_cache(repo, find_stage(repo, stage), to_remote=True)
-
-
 def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) -> None:
-    folder = _run_cache_folder(repo, stage)
+    folder = _run_cache_folder(stage)
     if folder is None:
         return
     remote = repo.cloud.get_remote_odb(None, "run-cache", hash_name="md5-dos2unix")
@@ -54,7 +46,7 @@ def _copy_run_cache(repo: "Repo", stage: "PipelineStage", *, to_remote: bool) ->
     if not source.fs.exists(top):
         return
     for path in source.fs.find(top):
-        if "." in source.fs.name(path):  # what a killed push was writing
+        if "." in source.fs.name(path):  # the temporary file of a killed push
             continue
         destination = target.fs.join(target.path, folder, source.fs.name(path))
         if not target.fs.exists(destination):

@@ -1,15 +1,9 @@
-"""One stage of one run, hermetic: a clean workspace, what it depends on from the DVC remote, its outputs back to it.
+"""Run store: the few KB that the stages of one run share, in a folder or an s3:// address.
 
-Between the stages of a run travel only two things: content in the DVC remote, and the few KB that each stage leaves in
-the run store:
-
-    STORE/RUN/inputs.json         params.yaml, data/raw.dvc and the code's revision, fixed by the first stage;
-                                  with what the run was asked to do otherwise (`Wishes`)
-    STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
-    STORE/RUN/failed/STAGE/...    the reports of a stage that failed
-
-So a stage runs on any machine, a second attempt beside a first is harmless, and what is unchanged is not computed
-again.
+STORE/RUN/inputs.json         params.yaml (with the run's overrides), data/raw.dvc and the code's revision, fixed by
+                              the first stage
+STORE/RUN/lock/STAGE.json     the stage's entry of dvc.lock
+STORE/RUN/failed/STAGE/...    reports of a failed stage
 """
 
 import json
@@ -31,12 +25,12 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a run is to do otherwise than the project as it stands.
+class RunOverrides:
+    """Parameter and data-version overrides of one run.
 
     Attributes:
         settings: KEY=VALUE with a dotted key of params.yaml and a value in YAML.
-        data_version: the hash of a published version of the raw frames, or `published` for the newest of them.
+        data_version: hash of a published version of the raw frames, or `published` for the newest of them.
     """
 
     settings: tuple[str, ...] = ()
@@ -44,9 +38,18 @@ class Wishes:
 
 
 class RunStore:
-    """The few KB that the stages of one run share, at a folder or s3:// address."""
+    """Entries of one run in the run store.
 
-    def __init__(self, url: str, run_id: str, wishes: Wishes = Wishes()) -> None:
+    Args:
+        url: address of the run store.
+        run_id: name of the run.
+        overrides: used when this run's inputs are not fixed yet.
+
+    Raises:
+        ConfigError: the run id is not a plain name.
+    """
+
+    def __init__(self, url: str, run_id: str, overrides: RunOverrides = RunOverrides()) -> None:
         if not RUN_NAME.fullmatch(run_id):
             raise ConfigError(
                 f"the run id {run_id!r} is not a plain name",
@@ -54,69 +57,75 @@ class RunStore:
             )
         self.url = storage.join(url, run_id)
         self._store = url
-        self._wishes = wishes
+        self._overrides = overrides
 
     def inputs(self, project: Path) -> dict[str, str]:
-        """What the run was started with; the first stage that asks fixes it for all.
+        """Return the inputs of the run (`params`, `raw_dvc`, `git_revision`); the first call fixes them for all stages.
 
         Raises:
-            ConfigError: there is no (such) data version, or a wish does not fit params.yaml.
+            ConfigError: there is no such data version, or params.yaml or an override is invalid.
         """
         address = storage.join(self.url, "inputs.json")
         if not storage.exists(address):
-            content = json.dumps(_current_inputs(project, self._store, self._wishes), indent=2) + "\n"
-            storage.create_bytes(address, content.encode())  # another stage's may win: read back what stands
-        return json.loads(storage.read_bytes(address))
+            # another stage may create it first: read back what is there
+            storage.create_bytes(address, _to_json(_current_inputs(project, self._store, self._overrides)))
+        inputs: dict[str, str] = json.loads(storage.read_bytes(address))
+        return inputs
 
     def lock_entries(self) -> dict[str, Any]:
-        """The entries of dvc.lock that the stages of the run have left, by stage name."""
+        """Return the run's entries of dvc.lock, by stage."""
         files = storage.list_files(storage.join(self.url, "lock"))
         contents = storage.read_many(file.url for file in files)
         return {
             file.name.removesuffix(".json"): json.loads(content) for file, content in zip(files, contents, strict=True)
         }
 
-    def leave_lock_entry(self, stage: str, entry: dict[str, Any]) -> None:
-        """Leave a stage's own entry."""
-        content = json.dumps(entry, indent=2) + "\n"
-        storage.write_bytes(storage.join(self.url, "lock", f"{stage}.json"), content.encode())
+    def write_lock_entry(self, stage: str, entry: dict[str, Any]) -> None:
+        """Write a stage's entry of dvc.lock."""
+        storage.write_bytes(storage.join(self.url, "lock", f"{stage}.json"), _to_json(entry))
 
-    def keep_failed(self, stage: str, folder: Path) -> str:
-        """Keep the files below `folder` of a failed stage; return their address."""
+    def save_failed(self, stage: str, folder: Path) -> str:
+        """Copy a folder of a failed stage to the store; return its address."""
         address = storage.join(self.url, "failed", stage)
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             storage.write_bytes(storage.join(address, file.relative_to(folder).as_posix()), file.read_bytes())
         return address
 
 
-def _current_inputs(project: Path, store: str, wishes: Wishes) -> dict[str, str]:
+def _to_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _current_inputs(project: Path, store: str, overrides: RunOverrides) -> dict[str, str]:
     return {
-        "params": _params_text(project / "params.yaml", wishes.settings),
-        "raw_dvc": find_version(project, store, wishes.data_version),
+        "params": _params_text(project / "params.yaml", overrides.settings),
+        "raw_dvc": find_version(project, store, overrides.data_version),
         "git_revision": git_revision(),
     }
 
 
-def _params_text(path: Path, wanted: tuple[str, ...]) -> str:
-    """The text of params.yaml with these settings; as it stands where there are none.
+def _params_text(path: Path, overrides: tuple[str, ...]) -> str:
+    """Return the text of params.yaml with these overrides, after a check of the whole file.
+
+    A stage checks only its own sections, so this is where a mistake in a later one is found at a run's start.
 
     Raises:
-        ConfigError: a setting is no KEY=VALUE, its key is unknown or its value impossible.
+        ConfigError: an override is no KEY=VALUE, or a key or value is invalid.
     """
-    if not wanted:
-        return path.read_text(encoding="utf-8")
     params = read_yaml(path)
-    for setting in wanted:
-        key, separator, value = setting.partition("=")
+    for override in overrides:
+        key, separator, value = override.partition("=")
         *parents, last = key.split(".")
         node = params
         for parent in parents:
             node = node.get(parent) if isinstance(node, dict) else None
         if not separator or not isinstance(node, dict) or last not in node:
-            raise ConfigError(f"{setting!r} sets no key of {path.name}", "write it as train.seed=8.")
+            raise ConfigError(f"{override!r} sets no key of {path.name}", "write it as train.seed=8.")
         try:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{setting!r} holds no YAML value: {error}", "write it as train.seed=8.") from None
+            raise ConfigError(
+                f"{override!r} has a value that is not YAML: {error}", "write it as train.seed=8."
+            ) from None
     parse(Params, params, path, REMEDY)
-    return yaml.safe_dump(params, sort_keys=False)
+    return yaml.safe_dump(params, sort_keys=False) if overrides else path.read_text(encoding="utf-8")

@@ -34,17 +34,17 @@ def test_a_version_is_published_without_airflow_and_read_where_the_project_has_n
     assert "there is no published data version" in wrong.stderr
 
 
-def test_an_airflow_that_does_not_answer_is_told_in_a_line_and_the_version_stands(project):
+def test_an_airflow_that_does_not_answer_is_reported_in_a_line_and_the_version_stands(project):
     done = call(project, "python", "-m", "pageflip", "publish-data", PAGEFLIP_AIRFLOW_URL="http://127.0.0.1:9")
-    assert "Airflow could not be told: Airflow at http://127.0.0.1:9 does not answer" in done.stdout
+    assert "Airflow could not be notified: Airflow at http://127.0.0.1:9 does not answer" in done.stdout
     assert (project / ".pageflip" / "runs" / ".data" / "newest.dvc").is_file()
 
 
-def test_a_run_with_a_wish_trains_with_it_and_others_share_what_it_leaves_alone(project):
+def test_a_run_trains_with_its_overrides_and_shares_what_they_leave_alone(project):
     stage = ["python", "-m", "tasks.run_stage", "prepare", "--run"]
     call(project, *stage, "plain")
-    wished = call(project, *stage, "wished", "--set", "train.seed=99")
-    assert "unchanged, restored" in wished.stdout  # its inputs are the same
+    overridden = call(project, *stage, "overridden", "--set", "train.seed=99")
+    assert "unchanged, restored" in overridden.stdout  # its inputs are the same
     other = call(project, *stage, "other", "--set", "prepare.width=36")
     assert "computed" in other.stdout
     assert "train.sed" in call(project, *stage, "wrong", "--set", "train.sed=9", expect=78).stderr

@@ -1,4 +1,4 @@
-"""Which version of the raw frames a run reads, and what it may be told to do otherwise."""
+"""Which version of the raw frames a run reads, and which overrides it may have."""
 
 import json
 
@@ -69,17 +69,17 @@ def test_a_version_that_was_tampered_with_is_refused(project, store):
         data_versions.find_version(project, store, OLD)
 
 
-def test_the_first_stage_of_a_run_fixes_its_wishes_for_all(project, store, params_file):
+def test_the_first_stage_of_a_run_fixes_its_overrides_for_all(project, store, params_file):
     (project / "params.yaml").write_text(params_file.read_text())
     before = yaml.safe_load(params_file.read_text())
-    first = run_store.RunStore(store, "r", run_store.Wishes(("train.seed=99", "train.models=[cnn]"), OLD))
+    first = run_store.RunStore(store, "r", run_store.RunOverrides(("train.seed=99", "train.models=[cnn]"), OLD))
     inputs = first.inputs(project)
     params = yaml.safe_load(inputs["params"])
     assert (params["train"]["seed"], params["train"]["models"]) == (99, ["cnn"])
     params["train"] |= {key: before["train"][key] for key in ("seed", "models")}
     assert params == before
     assert version_of(inputs["raw_dvc"]) == OLD
-    assert run_store.RunStore(store, "r", run_store.Wishes(("train.seed=5",))).inputs(project) == inputs
+    assert run_store.RunStore(store, "r", run_store.RunOverrides(("train.seed=5",))).inputs(project) == inputs
     assert json.loads(storage.read_bytes(f"{store}/r/inputs.json")) == inputs
 
 
@@ -90,11 +90,11 @@ def test_the_first_stage_of_a_run_fixes_its_wishes_for_all(project, store, param
         ("train.seed", "sets no key of params.yaml"),
         ("train.seed.deeper=1", "sets no key of params.yaml"),
         ("train.seed=soon", "train.seed"),
-        ("train.seed=[", "holds no YAML value"),
+        ("train.seed=[", "value that is not YAML"),
         ("train.models=[]", "train.models"),
     ],
 )
-def test_a_wish_that_params_yaml_does_not_know_is_refused(project, store, params_file, setting, message):
+def test_an_override_that_params_yaml_does_not_know_is_refused(project, store, params_file, setting, message):
     (project / "params.yaml").write_text(params_file.read_text())
     with pytest.raises(ConfigError, match=message):
-        run_store.RunStore(store, "r", run_store.Wishes((setting,))).inputs(project)
+        run_store.RunStore(store, "r", run_store.RunOverrides((setting,))).inputs(project)
