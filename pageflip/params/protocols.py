@@ -7,7 +7,7 @@ from pydantic import Field
 from pageflip.params.sections import Section, Seed, Shares
 
 ProtocolName = Literal["clip-disjoint", "leave-one-book-out", "later-frames", "supplied"]
-PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+PROTOCOLS: tuple[str, ...] = get_args(ProtocolName)
 
 
 class Protocols(Section):
