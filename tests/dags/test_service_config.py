@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from pageflip.local_stack import config, supervisor
-from pageflip.local_stack.config import Places
+from pageflip.local_stack import config, processes, supervisor
+from pageflip.local_stack.config import Places, Program
 
 
 @pytest.fixture
@@ -54,3 +57,18 @@ def test_addresses_follow_the_environment_and_hide_passwords(where, monkeypatch)
     assert supervisor.addresses() == ("http://127.0.0.1:8081", "http://127.0.0.1:5001")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@host:5000")
     assert supervisor.addresses()[1] == "http://user:***@host:5000"
+
+
+def test_a_program_that_never_starts_is_found_through_supervisord(where):
+    programs = [Program("sleeps", ["sleep", "600"], 10), Program("fails", ["false"], 20)]
+    config.render(where, programs, supervisor._free_port())
+    assert where.config.stat().st_mode & 0o077 == 0  # it holds the password of the interface
+    assert supervisor._find_failed_program(where) is None  # nobody answers
+    command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(where.config)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while (failed := supervisor._find_failed_program(where)) is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    ended = processes.end_processes(where, lambda line: None)
+    assert failed == "fails"
+    assert ended >= 2
