@@ -93,7 +93,7 @@ def benchmark_protocols(
     import logging
 
     from pageflip.evaluation import protocol_benchmark
-    from pageflip.evaluation.protocol_tables import NOTES, PROTOCOLS_FILE, TABLE_FILE, as_table
+    from pageflip.evaluation.protocol_tables import NOTES, PROTOCOLS_FILE, TABLE_FILE, protocols_table
     from pageflip.params.all import load_params
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -110,7 +110,7 @@ def benchmark_protocols(
         print_json(result)
         return
     console = make_console(highlight=False)
-    console.print(as_table(result))
+    console.print(protocols_table(result))
     console.print(NOTES, soft_wrap=True)
     print(f"{out / network / PROTOCOLS_FILE} and {TABLE_FILE} beside it")
 

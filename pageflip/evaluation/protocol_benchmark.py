@@ -18,7 +18,7 @@ from pageflip.base.provenance import data_version, environment, git_revision
 from pageflip.evaluation import protocol_folds
 from pageflip.evaluation.metrics import SUPPLIED_NAME, binary_metrics, bootstrap_interval
 from pageflip.evaluation.protocol_folds import Fold, make_folds, seen_in_training, shown_name
-from pageflip.evaluation.protocol_tables import PROTOCOLS_FILE, TABLE_FILE, as_markdown
+from pageflip.evaluation.protocol_tables import PROTOCOLS_FILE, TABLE_FILE, protocols_page
 from pageflip.evaluation.protocol_training import (
     CALLED,
     FOLD_FILE,
@@ -91,7 +91,7 @@ def benchmark_protocols(
         if all((folder / FOLD_FILE).exists() for folder in folders[name]):
             result["protocols"].append(pool_folds(folds, folders[name], index, pack, params))
     write_json(out / model / PROTOCOLS_FILE, result)
-    write_text(out / model / TABLE_FILE, as_markdown(result))
+    write_text(out / model / TABLE_FILE, protocols_page(result))
     return result
 
 

@@ -45,7 +45,7 @@ def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def as_table(result: Mapping[str, Any]) -> Table:
+def protocols_table(result: Mapping[str, Any]) -> Table:
     """Return the table for a terminal."""
     data = result["data"]
     title = f"{result['model']} on {data['frames']} frames of {data['clips']} clips, {data['books'] or 'unknown'} books"
@@ -55,7 +55,7 @@ def as_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def as_markdown(result: Mapping[str, Any]) -> str:
+def protocols_page(result: Mapping[str, Any]) -> str:
     """Return a page in Markdown: the table, F1 of each fold, and the refused protocols."""
     data = result["data"]
     lines = [f"# {result['model']}: F1 under each protocol", ""]

@@ -19,6 +19,7 @@ import pandas as pd
 
 from pageflip.base.errors import ConfigError, PageflipError
 from pageflip.base.files import atomic_folder, sha256_of, write_json
+from pageflip.base.progress import LINE_EVERY_S
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.evaluation.protocol_folds import Fold, shown_name
 from pageflip.evaluation.thresholds import choose_threshold
@@ -31,7 +32,6 @@ from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import devices, loop
 
 FOLD_FILE, FOLD_PREDICTIONS_FILE = "fold.json", "predictions.parquet"
-LINE_EVERY_S = 5.0
 CALLED = 0.5  # calls are 0 or 1: folds have different thresholds, so their probabilities cannot be pooled
 
 

@@ -15,7 +15,7 @@ from pageflip.frames.names import LABELS
 
 METRICS_FILE, DETAILS_FILE, PREDICTIONS_FILE = "metrics.json", "details.json", "predictions.parquet"
 PLOTS_FOLDER = "plots"
-COMPARED = ("protocol", "f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "ece", "n", "n_groups")
+COMPARED = ("f1", "f1_low", "f1_high", "precision", "recall", "roc_auc", "ece", "n")
 COMPARED_IN_SEQUENCE = ("f1",)
 CURVES = ("roc", "pr")
 CONFUSION = {"tp": (1, 1), "fp": (0, 1), "fn": (1, 0), "tn": (0, 0)}  # count -> (actual, predicted), indices of LABELS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import floor, log10
 from typing import Any
 
-WIDTH, HEIGHT = 340, 264
+CHART_WIDTH, CHART_HEIGHT = 340, 264
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 44
 
 
@@ -36,12 +36,12 @@ class Chart:
     y: Axis
     shapes: list[dict[str, Any]] = field(default_factory=list)
     legend: list[dict[str, str]] = field(default_factory=list)
-    width: int = WIDTH
-    height: int = HEIGHT
+    width: int = CHART_WIDTH
+    height: int = CHART_HEIGHT
     left: int = LEFT
-    right: int = WIDTH - RIGHT
+    right: int = CHART_WIDTH - RIGHT
     top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+    bottom: int = CHART_HEIGHT - BOTTOM
 
     def line(self, xs: Sequence[float], ys: Sequence[float], style: str, name: str = "") -> "Chart":
         """Add a line through points; with a name it is in the legend."""

@@ -24,7 +24,7 @@ PAGE_FILE = "report.html"
 MAX_CLIP_ROWS = MAX_BOOK_ROWS = 200
 FEW_GROUPS = 20
 
-MEANING = {
+_MEANINGS = {
     "clip-disjoint": "No clip of the test set was seen in training, but other clips of the same books may have been. "
     "On a book that the model has never seen, expect less.",
     "book-disjoint": "No book of the test set was seen in training: this is what to expect on a new book that is "
@@ -76,7 +76,7 @@ def write_report(path: Path, report: EvaluationReport) -> None:
         "facts": _facts(report.facts),
         "parts": report.parts,
         "leaky": metrics["protocol"] == SUPPLIED_NAME,
-        "meaning": MEANING[metrics["protocol"]],
+        "meaning": _MEANINGS[metrics["protocol"]],
         "sentence": _sentence(metrics),
         "cautions": _cautions(metrics),
         "charts": curve_charts(metrics, test),

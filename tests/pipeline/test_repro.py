@@ -52,7 +52,7 @@ def test_dvc_reads_the_metrics_and_plots(reproduced):
     details = json.loads((reproduced / "reports/evaluation/cnn/details.json").read_text())
     assert values["n"] == sum(details["confusion"].values())
     table = call(reproduced, "dvc", "metrics", "show", "--md").stdout.splitlines()
-    assert max(map(len, table)) < 180
+    assert max(map(len, table)) < 150
     plots = json.loads(call(reproduced, "dvc", "plots", "show", "--json").stdout)
     assert len(plots["data"]) == 4
     assert not plots.get("errors")
