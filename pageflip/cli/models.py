@@ -37,11 +37,12 @@ def load_model(model: str | None, name: str | None) -> "Predictor":
         DataError: the file has been changed.
         UnavailableError: MLflow did not answer.
     """
+    from pageflip.inference.cards import PRETRAINED
     from pageflip.inference.day_zero import load_day_zero
     from pageflip.inference.local_models import load_local_model
 
     registered = find_model_name(name)
-    predictor = load_local_model(model or CHAMPION, registered)
+    predictor = load_local_model(model or CHAMPION, registered, PRETRAINED)
     if predictor is not None:
         return predictor
     try:
@@ -50,7 +51,7 @@ def load_model(model: str | None, name: str | None) -> "Predictor":
         explained = missing_extra(f"--model {model}", REGISTRY, error)
         if model is not None or explained is error:
             raise explained from error
-        predictor = load_day_zero(name=registered)
+        predictor = load_day_zero(PRETRAINED, name=registered)
         print(
             f"there is no champion without the extra `{REGISTRY}`: {predictor.version} stands in "
             f"(pip install 'pageflip[{REGISTRY}]' loads registered models)",
@@ -81,7 +82,8 @@ def lineage(
     uploads: Annotated[int, typer.Option(min=0, help="How many scored uploads to list.")] = 5,
 ) -> None:
     """Trace a model version: code, data, split, params, stages, runs, alias history, scored uploads."""
-    from pageflip.lineage.trace import as_tree, trace_version
+    from pageflip.lineage.print import as_tree
+    from pageflip.lineage.trace import trace_version
 
     facts = trace_version(find_model_name(name), version, uploads=uploads)
     if as_json or output is Format.JSON:

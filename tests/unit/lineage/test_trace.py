@@ -15,6 +15,7 @@ from pageflip.scoring import ledger as scoring_ledger
 from pageflip.scoring import results as scoring_results
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
+from uploads_factory import sequence_model
 
 NAME = "pageflip"
 WEIGHTS = "ab" * 32
@@ -95,7 +96,13 @@ def score(home, version, **greys):
     results, predictor = str(home / "results"), loading.load_predictor(version)
     ledger = scoring_ledger.Ledger(results)
     for found in uploads.find_uploads(str(drop)):
-        keywords = {"predictor": predictor, "results_url": results, "ledger": ledger, "run": "score 1"}
+        keywords = {
+            "predictor": predictor,
+            "model": sequence_model(),
+            "results_url": results,
+            "ledger": ledger,
+            "run": "score 1",
+        }
         assert (
             scoring_score.score_upload(found.url, found.kind, found.fingerprint, **keywords).status
             == scoring_results.SCORED
