@@ -37,16 +37,19 @@ from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.errors import UnavailableError
 from pageflip.evaluation.metrics import binary_metrics
-from pageflip.events.baselines import difference_flips, find_flips, threshold_flips
-from pageflip.events.decoder_fitting import states_of
+from pageflip.events.baselines import difference_flips, median_flips, threshold_flips
+from pageflip.events.decoder import decode_flips
+from pageflip.events.decoder_fitting import frame_states
 from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
 from pageflip.events.page_stills import video_stills
-from pageflip.events.reader import SequenceReader, find_sequence_flips
+from pageflip.events.reader import SequenceReader
+from pageflip.events.sequence_model import SequenceModel, load_sequence_model
 from pageflip.events.stream import SequenceStream
 from pageflip.events.temporal import THRESHOLD
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.video import iter_video
+from pageflip.inference.cards import PRETRAINED
 from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
@@ -64,8 +67,9 @@ def measure() -> list[Result]:
     """Run both over the videos."""
     videos = drawn_videos()
     truths = [read_truth(json.loads(path.with_suffix(".events.json").read_text())) for path in videos]
-    predictor, plan = load_day_zero(), load_params(settings.project_root() / "params.yaml").stills
-    ours = judge(truths, [run_pageflip(*pair, predictor, plan) for pair in zip(videos, truths, strict=True)])
+    predictor, model = load_day_zero(PRETRAINED), load_sequence_model(PRETRAINED)
+    plan = load_params(settings.project_root() / "params.yaml").stills
+    ours = judge(truths, [run_pageflip(*pair, predictor, model, plan) for pair in zip(videos, truths, strict=True)])
     python = piffler_python()
     theirs = judge(truths, [run_piffler(path, python) for path in videos])
     facts = {"machine": machine(), "pixels": [WIDTH, HEIGHT], "videos": VIDEOS, "flips": VIDEOS * FLIPS}
@@ -122,9 +126,9 @@ def _draw(path: Path) -> None:
 # --- pageflip
 
 
-def run_pageflip(path: Path, truth: Truth, predictor: Predictor, plan: Stills) -> dict:
+def run_pageflip(path: Path, truth: Truth, predictor: Predictor, model: SequenceModel, plan: Stills) -> dict:
     """Events and stills as scoring finds them, and the events of the baselines and of the stream."""
-    reader, stream, streamed = SequenceReader(predictor), SequenceStream(predictor, LAG_S), []
+    reader, stream, streamed = SequenceReader(predictor, model), SequenceStream(predictor, model, LAG_S), []
     changes, before = [], None
     frames = ((rgb, time_s) for _, time_s, rgb in iter_video(path, predictor.width, predictor.height))
     while batch := list(islice(frames, BATCH)):
@@ -141,15 +145,15 @@ def run_pageflip(path: Path, truth: Truth, predictor: Predictor, plan: Stills) -
         stills = video_stills(path, flips, in_sequence, reader.times_s, plan, Path(folder))
     others = {
         "stream": streamed + stream.finish(),
-        "without_temporal_network": find_sequence_flips(reader.probabilities, reader.times_s, threshold),
+        "without_temporal_network": decode_flips(known, clock, threshold, model.frame_decoder),
         "threshold": threshold_flips(known, clock, threshold),
-        "median": find_flips(known, clock, threshold),
-        "median_in_sequence": find_flips(in_sequence, clock, THRESHOLD),
+        "median": median_flips(known, clock, threshold),
+        "median_in_sequence": median_flips(in_sequence, clock, THRESHOLD),
         "difference": difference_flips(np.array(changes), clock),
     }
     called = {"single": known >= threshold, "in_sequence": in_sequence >= THRESHOLD}
     return {
-        "frames": {"truth": states_of(clock, truth), **called},
+        "frames": {"truth": frame_states(clock, truth), **called},
         "events": _spans(flips),
         "stills": [still.index for still in stills],
         "others": {name: _spans(found) for name, found in others.items()},

@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--work", type=Path, help="folder of frames and checkpoints (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=cards.FOLDER, help="folder of the files")
+    parser.add_argument("--out", type=Path, default=cards.PRETRAINED, help="folder of the files")
     parser.add_argument("--from-weights", action="store_true", help="train nothing: use the weights in --out")
     parser.add_argument("--real", type=Path, help="labelled real frames to judge the model on; nothing is chosen there")
     parser.add_argument("--network", choices=(NETWORK, compact_network.NETWORK), default=NETWORK)

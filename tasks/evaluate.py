@@ -13,6 +13,8 @@ from pageflip.base.nested import flatten_numbers
 from pageflip.evaluation.judging import evaluate_network
 from pageflip.evaluation.results import write_results
 from pageflip.evaluation.summary import summary_table
+from pageflip.events.temporal import load_temporal
+from pageflip.inference.cards import PRETRAINED
 from pageflip.params.evaluation import Evaluate
 from pageflip.params.load import load_section
 from pageflip.params.split import Split
@@ -32,7 +34,8 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="name of the network")
     args = parse_stage(parser, PATHS)
     evaluate, split = load_section(args.params, "evaluate", Evaluate), load_section(args.params, "split", Split)
-    predictions, metrics = evaluate_network(args.models, args.frames, args.split, evaluate, split)
+    temporal = load_temporal(PRETRAINED)
+    predictions, metrics = evaluate_network(args.models, args.frames, args.split, evaluate, split, temporal)
     metrics["model"] = args.model
     numbers = flatten_numbers({name: value for name, value in metrics.items() if name != "val"})
     with atomic_folder(args.out) as folder:

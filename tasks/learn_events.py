@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pageflip.base import settings, storage
 from pageflip.base.console import run_main
-from pageflip.events.temporal import LEARNT
 from pageflip.frames.parallel import available_cores
+from pageflip.inference.cards import PRETRAINED
 from pageflip.params.all import load_params
 from pageflip.pretraining.events import learn
 from pageflip.pretraining.recordings import draw_clips, draw_videos
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--videos", type=Path, help="a folder of videos with their truth, instead of drawn ones")
     parser.add_argument("--work", type=Path, help="folder of drawn videos (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=LEARNT, help="folder of what is learnt")
+    parser.add_argument("--out", type=Path, default=PRETRAINED, help="folder of what is learnt")
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes that draw")
     args = parser.parse_args()
     plan = load_params(args.params).events

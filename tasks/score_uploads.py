@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pageflip.base import settings
 from pageflip.base.console import run_main
+from pageflip.events.sequence_model import load_sequence_model
+from pageflip.inference.cards import PRETRAINED
 from pageflip.params.load import load_section
 from pageflip.params.register import Register
 from pageflip.params.scoring import ScoreUploads, Stills
@@ -52,9 +54,9 @@ def main() -> None:
         params = load_section(args.params, "score_uploads", ScoreUploads)
         plan = make_plan(args.run, store, model=CHAMPION, name=name, params=params, load_predictor=load_predictor)
     if args.step in ("shard", "run"):
-        stills = load_section(args.params, "stills", Stills)
+        model, stills = load_sequence_model(PRETRAINED), load_section(args.params, "stills", Stills)
         for index in [args.index] if args.step == "shard" else [shard["index"] for shard in plan["shards"]]:
-            score_shard(args.run, store, index, stills=stills, load_predictor=load_predictor)
+            score_shard(args.run, store, index, model=model, stills=stills, load_predictor=load_predictor)
     if args.step in ("summarise", "run"):
         summarise(args.run, store)
 

@@ -1,5 +1,6 @@
 """Uploads to be scored, scoring them as a shard does, and what of it stands in a folder."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from pageflip.events.sequence_model import SequenceModel, load_sequence_model
+from pageflip.inference.cards import PRETRAINED
 from pageflip.scoring import results as scoring_results
 from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
@@ -44,6 +47,12 @@ def video(path: Path, greys: list[int], **options: str) -> Path:
     return path
 
 
+@cache
+def sequence_model() -> SequenceModel:
+    """The temporal network and decoder that ship with the package."""
+    return load_sequence_model(PRETRAINED)
+
+
 def score(
     drop: Path | str, results: Path | str, predictor: Any, run: str = "run-1"
 ) -> dict[str, scoring_results.Outcome]:
@@ -62,6 +71,7 @@ def score_one(
         upload.kind,
         upload.fingerprint,
         predictor=predictor,
+        model=sequence_model(),
         results_url=str(results),
         ledger=ledger,
         run=run,

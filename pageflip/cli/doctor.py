@@ -5,6 +5,8 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,6 +52,7 @@ def examine() -> Iterator[Finding]:
     """Examine releases, extras, GPU, disk, data, models, MLflow, Airflow and the champion."""
     from pageflip.base import settings
     from pageflip.base.provenance import UNKNOWN, environment, git_revision
+    from pageflip.inference.cards import PRETRAINED
 
     yield Finding("pageflip", f"{__version__}, revision {git_revision()}")
     yield Finding("machine", f"{platform.platform()}, {os.cpu_count()} cores")
@@ -59,7 +62,7 @@ def examine() -> Iterator[Finding]:
     for extra, missing in examine_extras():
         yield _describe_extra(extra, missing)
     yield _guard("GPU", _check_gpu)
-    yield _guard("day-zero", _check_day_zero)
+    yield _guard("day-zero", partial(_check_day_zero, PRETRAINED))
     try:
         settings.project_root()
     except ConfigError as error:
@@ -142,13 +145,13 @@ def _check_data() -> Finding:
     return Finding("raw frames", f"version {version}", ok=True)
 
 
-def _check_day_zero() -> Finding:
+def _check_day_zero(folder: Path) -> Finding:
     from pageflip.inference import cards
 
-    card = cards.read_card()
+    card = cards.read_card(folder)
     files = (cards.MODEL_FILE, cards.WEIGHTS_FILE, *([cards.INT8_FILE] if card.get("int8_sha256") else []))
     for file in files:
-        cards.checked_file(file)
+        cards.checked_file(file, folder)
     f1 = card["test"]["f1"]
     return Finding("day-zero", f"{cards.version_of(card)}, F1 {f1:.3f} on unseen drawn books", ok=True)
 

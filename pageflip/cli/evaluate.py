@@ -57,11 +57,14 @@ def evaluate_videos(
 ) -> None:
     """Measure how well a model finds the flips of labelled videos, and report true and found flips on timelines."""
     from pageflip.evaluation import videos
+    from pageflip.events.sequence_model import load_sequence_model
+    from pageflip.inference.cards import PRETRAINED
     from pageflip.reports.videos_page import VIDEOS_PAGE, write_videos_report
 
     videos.list_videos(folder)  # before a model is fetched
     plan = load_stills_params() if pages else None
-    result, timelines = videos.evaluate_videos(folder, load_model(model, name), plan=plan)
+    predictor, sequence_model = load_model(model, name), load_sequence_model(PRETRAINED)
+    result, timelines = videos.evaluate_videos(folder, predictor, sequence_model, plan=plan)
     write_videos_report(out, result, timelines)
     if output is Format.JSON:
         print_json(result)
@@ -94,6 +97,8 @@ def benchmark_protocols(
 
     from pageflip.evaluation import protocol_benchmark
     from pageflip.evaluation.protocol_tables import NOTES, PROTOCOLS_FILE, TABLE_FILE, protocols_table
+    from pageflip.events.temporal import load_temporal
+    from pageflip.inference.cards import PRETRAINED
     from pageflip.params.all import load_params
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -104,7 +109,13 @@ def benchmark_protocols(
     network = model or settings.train.models[0]
     wanted = protocol or settings.protocols.run
     result = protocol_benchmark.benchmark_protocols(
-        data, out, model=network, params=settings, wanted=wanted, epochs=epochs
+        data,
+        out,
+        model=network,
+        params=settings,
+        wanted=wanted,
+        temporal=load_temporal(PRETRAINED),
+        epochs=epochs,
     )
     if output is Format.JSON:
         print_json(result)

@@ -59,16 +59,20 @@ def load_stills_params() -> "Stills":
 
 
 def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | None, output: Format) -> None:
-    from pageflip.footage.predict import event_rows, find_events, sequence_facts
+    from pageflip.events.sequence_model import load_sequence_model
+    from pageflip.footage.predict import event_rows, events_as_json, find_events
+    from pageflip.footage.read_events import StillsOutput
+    from pageflip.inference.cards import PRETRAINED
 
-    found = find_events(predictor, paths, stills, load_stills_params())
-    for sequence in found:
-        if sequence.broken:
-            print(f"{sequence.path}: {sequence.broken} of {sequence.frames} frames cannot be read", file=sys.stderr)
+    target = None if stills is None else StillsOutput(load_stills_params(), stills)
+    found = find_events(predictor, load_sequence_model(PRETRAINED), paths, target)
+    for one in found:
+        if one.broken:
+            print(f"{one.path}: {one.broken} of {one.frames} frames cannot be read", file=sys.stderr)
     if output is Format.JSON:
-        print_json([sequence_facts(sequence) for sequence in found])
+        print_json([events_as_json(one) for one in found])
         return
-    rows = [row for sequence in found for row in event_rows(sequence)]
+    rows = [row for one in found for row in event_rows(one)]
     if output is Format.CSV:
         print_csv(rows, EVENT_COLUMNS)
         return
@@ -79,9 +83,9 @@ def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | No
         table.add_row(escape(row["path"]), row["what"], f"{row['first']} to {row['last']}", clock + ends, row["about"])
     console = make_console()
     console.print(table)
-    for sequence in found:
-        verdict = f"{len(sequence.flips)} flips" if sequence.holds_flip else "no flip"
-        console.print(escape(f"{sequence.path}: {verdict} in {sequence.frames} frames, {len(sequence.stills)} stills"))
+    for one in found:
+        verdict = f"{len(one.flips)} flips" if one.flips else "no flip"
+        console.print(escape(f"{one.path}: {verdict} in {one.frames} frames, {len(one.stills)} stills"))
 
 
 def _print_predictions(rows: list[dict[str, Any]], output: Format) -> None:

@@ -29,6 +29,7 @@ from pageflip.evaluation.shortcuts import run_shortcut_test
 from pageflip.evaluation.tables import book_table, clip_table, clip_verdicts
 from pageflip.evaluation.temporal_refinement import evaluate_in_sequence
 from pageflip.evaluation.thresholds import choose_threshold, threshold_that_reaches
+from pageflip.events.temporal import TemporalModel
 from pageflip.frames.assignment import part_rows, read_assignment
 from pageflip.frames.pack import open_pack
 from pageflip.networks.predict import predict_logits
@@ -41,7 +42,7 @@ EVALUATED_PARTS = ("val", "test")
 
 
 def evaluate_network(
-    models: Path, frames: Path, split: Path, params: Evaluate, split_params: Split
+    models: Path, frames: Path, split: Path, params: Evaluate, split_params: Split, temporal: TemporalModel
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Evaluate a trained network on the validation and test parts of a split.
 
@@ -51,6 +52,7 @@ def evaluate_network(
         split: folder of the assignment.
         params: section `evaluate`.
         split_params: section `split`, which names the protocol.
+        temporal: the temporal network, for the results in sequence.
 
     Returns:
         The table of predictions, calibrated; and the keys of `calibrate_and_evaluate` with shortcuts (see
@@ -78,7 +80,7 @@ def evaluate_network(
         threshold=threshold,
     )
     metrics["in_sequence"] = evaluate_in_sequence(
-        test, pack, threshold, samples=params.bootstrap_samples, seed=params.seed
+        test, pack, threshold, temporal, samples=params.bootstrap_samples, seed=params.seed
     )
     return predictions, metrics | {"weights_sha256": weights}
 

@@ -31,7 +31,7 @@ from pageflip.evaluation.protocol_training import (
     write_line,
 )
 from pageflip.evaluation.temporal_refinement import refine_clips
-from pageflip.events.temporal import THRESHOLD
+from pageflip.events.temporal import THRESHOLD, TemporalModel
 from pageflip.frames.names import BOOKS_FILE, LABELS
 from pageflip.frames.pack import data_digest, open_pack
 from pageflip.frames.pack_building import build_pack
@@ -46,7 +46,14 @@ ARCHIVE = Path("data/raw")
 
 
 def benchmark_protocols(
-    data: Path, out: Path, *, model: str, params: Params, wanted: Sequence[str], epochs: int | None = None
+    data: Path,
+    out: Path,
+    *,
+    model: str,
+    params: Params,
+    wanted: Sequence[str],
+    temporal: TemporalModel,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate `model` under the protocols `wanted`; write protocols.json and protocols.md to `out`/`model`.
 
@@ -58,6 +65,7 @@ def benchmark_protocols(
         model: name of the network.
         params: all sections of params.yaml.
         wanted: names of protocols.
+        temporal: the temporal network, for the results in sequence.
         epochs: instead of the network's own.
 
     Returns:
@@ -89,7 +97,7 @@ def benchmark_protocols(
     result = _facts(data, index, recipe, params) | {"refused": refused, "protocols": []}
     for name, folds in planned.items():
         if all((folder / FOLD_FILE).exists() for folder in folders[name]):
-            result["protocols"].append(pool_folds(folds, folders[name], index, pack, params))
+            result["protocols"].append(pool_folds(folds, folders[name], index, pack, params, temporal))
     write_json(out / model / PROTOCOLS_FILE, result)
     write_text(out / model / TABLE_FILE, protocols_page(result))
     return result
@@ -126,7 +134,12 @@ def plan_folds(index: pd.DataFrame, params: Params) -> tuple[dict[str, list[Fold
 
 
 def pool_folds(
-    folds: list[Fold], folders: list[Path], index: pd.DataFrame, pack: np.ndarray, params: Params
+    folds: list[Fold],
+    folders: list[Path],
+    index: pd.DataFrame,
+    pack: np.ndarray,
+    params: Params,
+    temporal: TemporalModel,
 ) -> dict[str, Any]:
     """Compute the results of one protocol from its finished folds.
 
@@ -144,7 +157,7 @@ def pool_folds(
     ]
     for table, entry in zip(tables, entries, strict=True):
         frames = table.assign(frame=index["frame"].to_numpy()[table["row"]])
-        table["called_in_sequence"] = refine_clips(frames, pack, entry["threshold"]) >= THRESHOLD
+        table["called_in_sequence"] = refine_clips(frames, pack, entry["threshold"], temporal) >= THRESHOLD
     seen = pd.DataFrame([seen_in_training(fold, index, params.split.near_duplicate_bits) for fold in folds])
     weights = np.array([len(table) for table in tables]) / sum(len(table) for table in tables)
     name = shown_name(folds[0].protocol)

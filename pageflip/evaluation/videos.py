@@ -7,6 +7,7 @@ rates. Flips are detected as `pageflip predict --events` detects them.
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from pageflip.base.files import read_json
 from pageflip.base.progress import track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.baselines import BASELINES
+from pageflip.events.decoder import decode_flips
 from pageflip.events.flip import Flip
 from pageflip.events.metrics import Event, Truth, event_metrics, read_truth, still_metrics
-from pageflip.events.reader import find_sequence_flips
+from pageflip.events.sequence_model import SequenceModel
 from pageflip.events.temporal import THRESHOLD
 from pageflip.events.timeline import Timeline
 from pageflip.footage.media import VIDEO_SUFFIXES
 from pageflip.footage.predict import find_events
+from pageflip.footage.read_events import StillsOutput
 from pageflip.inference.predictor import Predictor
 from pageflip.params.scoring import Stills
 
@@ -73,13 +76,14 @@ def list_videos(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def evaluate_videos(
-    folder: Path, predictor: Predictor, *, plan: Stills | None = None
+    folder: Path, predictor: Predictor, model: SequenceModel, *, plan: Stills | None = None
 ) -> tuple[dict[str, Any], list[Timeline]]:
     """Detect the flips of all labelled videos of a folder, and evaluate.
 
     Args:
         folder: of the videos.
-        predictor: the model.
+        predictor: model of single frames.
+        model: temporal network and decoder.
         plan: evaluate page stills too, chosen with these parameters. Each video is then decoded twice; the stills are
             not kept.
 
@@ -95,7 +99,7 @@ def evaluate_videos(
         UnavailableError: the disk or the machine failed temporarily.
     """
     results = [
-        _evaluate_video(video, labels, predictor, plan)
+        _evaluate_video(video, labels, predictor, model, plan)
         for video, labels in track(list_videos(folder), description="evaluate videos")
     ]
     true, aborted = [one.timeline.true for one in results], [one.truth.aborted for one in results]
@@ -116,10 +120,13 @@ def evaluate_videos(
     }, [one.timeline for one in results]
 
 
-def _evaluate_video(video: Path, labels: Path, predictor: Predictor, plan: Stills | None) -> VideoResult:
+def _evaluate_video(
+    video: Path, labels: Path, predictor: Predictor, model: SequenceModel, plan: Stills | None
+) -> VideoResult:
     truth, frames = _read_labels(labels)
     with tempfile.TemporaryDirectory(prefix="pageflip-videos-") as folder:
-        (sequence,) = find_events(predictor, [video], Path(folder) if plan else None, plan or Stills())
+        output = StillsOutput(plan, Path(folder)) if plan else None
+        (sequence,) = find_events(predictor, model, [video], output)
     last = max((end for _, end in frames), default=0)
     if last >= sequence.frames:
         raise DataError(
@@ -131,7 +138,10 @@ def _evaluate_video(video: Path, labels: Path, predictor: Predictor, plan: Still
     target = np.zeros(len(times), int)
     for start, end in frames:
         target[start : end + 1] = 1
-    detectors: dict[str, Callable[..., list[Flip]]] = {DECODER_ALONE: find_sequence_flips, **BASELINES}
+    detectors: dict[str, Callable[..., list[Flip]]] = {
+        DECODER_ALONE: partial(decode_flips, model=model.frame_decoder),
+        **BASELINES,
+    }
     detected = {DECODER: _spans(sequence.flips)}
     detected |= {name: _spans(detect(alone, times, predictor.threshold)) for name, detect in detectors.items()}
     timeline = Timeline(video.name, times, refined, true, tuple(detected[DECODER]))

@@ -1,27 +1,26 @@
-"""What a flip is, and baselines that find flips; `pageflip.events.decoder` is the decoder that is used.
-
-`find_flips`: a running median takes out single odd frames; a flip is then a stretch above the threshold, long
-enough to be one. Stretches that a short dip parts are one flip.
-"""
+"""Baselines that find flips, for comparison with `pageflip.events.decoder`."""
 
 import numpy as np
 from scipy.ndimage import median_filter
 
+from pageflip.events.clock import frame_step_s
 from pageflip.events.flip import MAX_UNSEEN_S, Flip
 
 MEDIAN_S = 0.1
 MIN_FLIP_S = 0.1
 MIN_GAP_S = 0.1
-MOTION_SHARE = 0.25  # between the quiet and the busy frames of a video
+MOTION_SHARE = 0.25  # position of the threshold between the quiet and the busy frames of a video
 
 
-def find_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float) -> list[Flip]:
-    """Find the flips in a sequence.
+def median_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float) -> list[Flip]:
+    """Find stretches above the threshold after a running median, which removes single outliers.
+
+    Stretches separated by less than MIN_GAP_S are one flip; those shorter than MIN_FLIP_S are none.
 
     Args:
         probabilities: of `flip`, float [N]; NaN where a frame could not be read.
         times_s: ascending times of the frames in seconds, float [N].
-        threshold: the model's.
+        threshold: of the model that gave the probabilities.
     """
     known = np.isfinite(probabilities)
     if not known.any():
@@ -37,18 +36,19 @@ def find_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float)
 
 
 def threshold_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float) -> list[Flip]:
-    """Every stretch of frames at or above the threshold, however short: the plainest baseline."""
+    """Find all stretches of frames at or above the threshold, however short."""
     above = np.nan_to_num(np.asarray(probabilities)) >= threshold
     return _as_flips(above, np.asarray(probabilities), np.asarray(times_s))
 
 
 def difference_flips(changes: np.ndarray, times_s: np.ndarray) -> list[Flip]:
-    """Stretches of motion, found without a model: the baseline that needs no training.
+    """Find stretches of motion, without a model.
 
     Args:
-        changes: mean absolute difference of each frame's grey levels to the one before, float [N].
+        changes: mean absolute difference of each frame's grey levels from those of the frame before, float [N].
+        times_s: ascending times of the frames in seconds, float [N].
     """
-    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
+    step = frame_step_s(times_s)
     smooth = median_filter(np.asarray(changes, np.float64), size=2 * round(MEDIAN_S / step / 2) + 3, mode="nearest")
     quiet, busy = np.quantile(smooth, [0.2, 0.9])
     moving = smooth >= quiet + (busy - quiet) * MOTION_SHARE
@@ -56,7 +56,7 @@ def difference_flips(changes: np.ndarray, times_s: np.ndarray) -> list[Flip]:
     return [flip for flip in flips if flip.end_s - flip.start_s + step >= MIN_FLIP_S]
 
 
-BASELINES = {"threshold": threshold_flips, "median": find_flips}  # those that need probabilities alone
+BASELINES = {"threshold": threshold_flips, "median": median_flips}  # those of probabilities alone
 
 
 def _as_flips(above: np.ndarray, values: np.ndarray, times_s: np.ndarray) -> list[Flip]:
@@ -70,8 +70,8 @@ def _flips_between_holes(
     probabilities: np.ndarray, times_s: np.ndarray, threshold: float, position: np.ndarray
 ) -> list[Flip]:
     values, times = probabilities[position], times_s[position]
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-    width = 2 * round(MEDIAN_S / max(step, 1e-3) / 2) + 1
+    step = frame_step_s(times)
+    width = 2 * round(MEDIAN_S / step / 2) + 1
     smooth = median_filter(values, size=width, mode="nearest")
     flips = []
     for first, last in _stretches(smooth >= threshold, times, MIN_GAP_S):

@@ -1,11 +1,11 @@
-"""From the probabilities of a video's frames to its flips: a two-state hidden semi-Markov model, decoded by Viterbi.
+"""Decoder: from frame probabilities to flips, by Viterbi decoding of a two-state hidden semi-Markov model.
 
-The states are rest and flip. A rest is followed by a flip; a flip by a rest, or now and then by another flip. How long
-each lasts has a distribution of its own (Yu, "Hidden semi-Markov models", 2010), in seconds, so that any frame rate
-will do. A recording may begin and end in the middle of a state: the first and the last duration are taken as cut off
-(Guédon, "Estimating hidden semi-Markov chains from discrete sequences", 2003).
+The states are rest and flip. A rest is followed by a flip; a flip by a rest, or sometimes by another flip. Durations
+have an explicit distribution (Yu, "Hidden semi-Markov models", 2010), in seconds, so that the frame rate does not
+matter. Recordings begin and end in the middle of a state: the first and last durations are censored (Guédon,
+"Estimating hidden semi-Markov chains from discrete sequences", 2003).
 
-`decode_flips` takes a whole sequence, `FlipStream` frame by frame with a fixed lag. Both rest on `best_segments`.
+`decode_flips` takes a whole sequence, `FlipStream` takes frames one by one with a fixed lag. Both call `best_segments`.
 """
 
 import math
@@ -13,17 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pageflip.events.decoder_model import FLIP, LEVEL_STEP_S, REST, EventModel, load_event_model, log_odds
+from pageflip.events.clock import SHORTEST_STEP_S, frame_step_s
+from pageflip.events.decoder_model import FLIP, LEVEL_STEP_S, REST, DecoderModel
 from pageflip.events.durations import Durations
 from pageflip.events.flip import MAX_UNSEEN_S, Flip
-
-DEFAULT_STEP_S = 1 / 30  # of a sequence of one frame
-SHORTEST_STEP_S = 1e-3
+from pageflip.events.log_odds import to_log_odds
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch in one state, from frame `first` to frame `last`; a window's first one may hold none of its frames."""
+    """Frames `first` to `last` in one state; the first segment of a window may hold none of its frames."""
 
     state: int
     first: int
@@ -32,24 +31,22 @@ class Segment:
 
 @dataclass(frozen=True)
 class Origin:
-    """The state that was on before a window, since when, and whether it was on when the recording began."""
+    """State that was active before a window, since when, and whether the recording began in it."""
 
     state: int
     since_s: float
     cut_off: bool
 
 
-def decode_flips(
-    probabilities: np.ndarray, times_s: np.ndarray, threshold: float, model: EventModel | None = None
-) -> list[Flip]:
+def decode_flips(probabilities: np.ndarray, times_s: np.ndarray, threshold: float, model: DecoderModel) -> list[Flip]:
     """Find the flips in a sequence.
 
     Args:
-        probabilities: of `flip`, float [N]; NaN where a frame could not be read. No flip reaches across MAX_UNSEEN_S
+        probabilities: of `flip`, float [N]; NaN where a frame could not be read. No flip spans more than MAX_UNSEEN_S
             of such frames.
         times_s: ascending times of the frames in seconds, float [N].
         threshold: of the model that gave the probabilities.
-        model: what has been learnt about leafing; None takes the numbers that come with the program.
+        model: parameters of the decoder.
     """
     stream = FlipStream(threshold, math.inf, model)
     flips = []
@@ -58,18 +55,16 @@ def decode_flips(
     return flips + stream.finish()
 
 
-# --- the decoder
-
-
 def best_segments(
-    ratios: np.ndarray, edges_s: np.ndarray, model: EventModel, origin: Origin | None = None
+    ratios: np.ndarray, edges_s: np.ndarray, model: DecoderModel, origin: Origin | None = None
 ) -> list[Segment]:
-    """The most probable sequence of states over a window, the last one still on at its end.
+    """Return the most probable sequence of states over a window; the last one is still active at its end.
 
     Args:
-        ratios: log-likelihood ratios of flip against rest, float [N], N >= 1.
-        edges_s: where each frame begins and where the last one ends, float [N + 1], ascending.
-        origin: what was on before the window; None for the beginning of a recording.
+        ratios: log-likelihood ratios of flip to rest, float [N], N >= 1.
+        edges_s: ascending begin of each frame and end of the last one, float [N + 1].
+        model: parameters of the decoder.
+        origin: state before the window; None at the beginning of a recording.
     """
     lattice = _Lattice(ratios, edges_s, model, origin)
     for end in range(len(ratios) + 1):
@@ -78,21 +73,23 @@ def best_segments(
 
 
 class _Lattice:
-    """Scores of ending a state at an edge and of entering one there, with the way back."""
+    """Scores of ending a state at an edge and of entering one there, with back pointers."""
 
-    def __init__(self, ratios: np.ndarray, edges_s: np.ndarray, model: EventModel, origin: Origin | None) -> None:
+    def __init__(self, ratios: np.ndarray, edges_s: np.ndarray, model: DecoderModel, origin: Origin | None) -> None:
         self.count, self.edges, self.model, self.origin = len(ratios), np.asarray(edges_s, np.float64), model, origin
         self.total = np.concatenate([[0.0], np.cumsum(ratios)])
         self.log_steps = np.log(np.maximum(np.diff(self.edges), SHORTEST_STEP_S))
         self.ended = np.full((self.count + 1, 2), -np.inf)
         self.entered = np.full((self.count + 1, 2), -np.inf)
-        self.start = np.full((self.count + 1, 2), -1)  # of the state that ends here; -1 is the window's first state
+        self.start = np.full(
+            (self.count + 1, 2), -1
+        )  # edge where the state that ends here began; -1: before the window
         self.source = np.zeros((self.count + 1, 2), int)  # the state before the one entered here
         self.near = [0, 0]  # by state, the earliest start whose duration is not in the tail
         self.tail = [(-np.inf, -1), (-np.inf, -1)]  # by state, the best score and start among those in the tail
 
     def advance(self, end: int) -> None:
-        """Fill in an edge, the edges before it being filled in."""
+        """Fill in an edge; those before it must have been filled in."""
         for state in (REST, FLIP):
             candidates = (self._first(state, end), self._near(state, end), self._tail(state, end))
             self.ended[end, state], self.start[end, state] = max(candidates, key=lambda item: item[0])
@@ -102,7 +99,7 @@ class _Lattice:
         self.source[end] = FLIP, REST if rested >= flipped + again else FLIP
 
     def trace(self) -> list[Segment]:
-        """The best way, read backwards from the last edge."""
+        """Follow the back pointers from the last edge."""
         end, state = self.count, int(self.ended[self.count].argmax())
         segments = []
         while True:
@@ -116,7 +113,7 @@ class _Lattice:
         return float(self.log_steps[max(end - 1, 0)])
 
     def _first(self, state: int, end: int) -> tuple[float, int]:
-        """The window's first state, if it lasts until here."""
+        """Score the window's first state, lasting until here."""
         origin = self.origin or Origin(state, float(self.edges[0]), True)
         if origin.state != state or (end == 0 and self.origin is None):
             return -np.inf, -1
@@ -133,7 +130,7 @@ class _Lattice:
         return score + float(durations.log_density(lasted)[0]), -1
 
     def _near(self, state: int, end: int) -> tuple[float, int]:
-        """The best start whose duration is not in the tail; what has grown too long moves there."""
+        """Return the best start whose duration is not in the tail; move starts that have become older there."""
         durations = self.model.states[state]
         while self.near[state] < end and self.edges[end] - self.edges[self.near[state]] > durations.tail_s:
             self._move_to_tail(state, durations)
@@ -156,7 +153,7 @@ class _Lattice:
             self.tail[state] = float(score), start
 
     def _tail(self, state: int, end: int) -> tuple[float, int]:
-        """The best start among durations in the tail, whose scores all change alike from edge to edge."""
+        """Return the best start among durations in the tail, whose scores all change equally from edge to edge."""
         score, start = self.tail[state]
         durations = self.model.states[state]
         score += state * self.total[end] + durations.tail_log_survival
@@ -166,14 +163,10 @@ class _Lattice:
         return float(score), start
 
 
-def edges_of(times_s: np.ndarray) -> np.ndarray:
-    """Where each frame begins, and where the last one ends, in seconds: float64 [N + 1]."""
+def frame_edges(times_s: np.ndarray) -> np.ndarray:
+    """Return the begin of each frame and the end of the last one in seconds, float64 [N + 1]."""
     times = np.asarray(times_s, np.float64)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else DEFAULT_STEP_S
-    return np.append(times, times[-1] + max(step, SHORTEST_STEP_S))
-
-
-# --- frame by frame
+    return np.append(times, times[-1] + frame_step_s(times))
 
 
 @dataclass(frozen=True)
@@ -185,7 +178,7 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Running:
-    """A state that is on, and the frames of it that are settled."""
+    """Active state, and those of its frames that are settled."""
 
     origin: Origin
     first: _Frame
@@ -197,29 +190,29 @@ class _Running:
 
 
 class FlipStream:
-    """Finds flips while the frames come in; each is told at most `lag_s` and two frames after its last frame.
+    """Find flips frame by frame, each at most `lag_s` and two frames after its last frame.
 
-    What was more than `lag_s` ago is settled and no longer revised: time and memory for a frame stay bounded. With a
-    lag beyond the sequence's length the flips are those of `decode_flips`.
+    Decisions older than `lag_s` are not revised, which bounds time and memory per frame. With a lag beyond the
+    sequence's length the flips are those of `decode_flips`.
 
     Args:
         threshold: of the model that gives the probabilities.
-        lag_s: no less than the evidence looks ahead, about a quarter of a second; better half a second or more.
+        lag_s: at least the look-ahead of the emission weights, about 0.25 s; 0.5 s or more is better.
+        model: parameters of the decoder.
     """
 
-    def __init__(self, threshold: float, lag_s: float, model: EventModel | None = None) -> None:
-        self._threshold, self._lag_s = threshold, lag_s
-        self._model = model or load_event_model()
+    def __init__(self, threshold: float, lag_s: float, model: DecoderModel) -> None:
+        self._threshold, self._lag_s, self._model = threshold, lag_s, model
         self._pushed = 0
         self._begin()
 
     def _begin(self) -> None:
         self._window: list[_Frame] = []  # not settled yet
-        self._before: list[_Frame] = []  # settled, and still near enough to count as evidence
-        self._running: _Running | None = None  # what was on in the last settled frame
+        self._before: list[_Frame] = []  # settled, and still within the reach of the emission weights
+        self._running: _Running | None = None  # active in the last settled frame
 
     def push(self, probability: float, time_s: float) -> list[Flip]:
-        """Take the next frame (NaN when it could not be read); return the flips that are settled by it."""
+        """Take the next frame (NaN if it could not be read); return the flips that it settles."""
         frame = _Frame(self._pushed, time_s, probability)
         self._pushed += 1
         if not math.isfinite(probability):
@@ -236,7 +229,7 @@ class FlipStream:
         return flips + self._settle(settled) if settled else flips
 
     def finish(self) -> list[Flip]:
-        """End the sequence; return the flips that were not told yet."""
+        """End the sequence; return the remaining flips."""
         flips = self._follow(len(self._window) + 1)[0] if self._window else []
         self._begin()
         return flips
@@ -245,14 +238,14 @@ class FlipStream:
         flips, self._running = self._follow(count)
         self._before += self._window[:count]
         self._window = self._window[count:]
-        evidence = self._model.evidence
-        reach = self._window[0].time_s - max(evidence.level_s + LEVEL_STEP_S, -min(evidence.offsets_s))
+        weights = self._model.evidence
+        reach = self._window[0].time_s - max(weights.level_s + LEVEL_STEP_S, -min(weights.offsets_s))
         while len(self._before) > 2 and self._before[1].time_s < reach:
             self._before.pop(0)
         return flips
 
     def _follow(self, count: int) -> tuple[list[Flip], _Running | None]:
-        """The flips that end before frame `count - 1` of the window, and what is on in that frame."""
+        """Return the flips that end before frame `count - 1` of the window, and what is active in that frame."""
         flips: list[Flip] = []
         for number, segment in enumerate(self._segments()):
             frames = self._window[segment.first : min(segment.last, count - 1) + 1]
@@ -273,8 +266,8 @@ class FlipStream:
     def _segments(self) -> list[Segment]:
         frames = self._before + self._window
         times = np.array([frame.time_s for frame in frames])
-        odds = log_odds(np.array([frame.probability for frame in frames]), self._threshold)
-        edges, kept = edges_of(times), len(self._before)
+        odds = to_log_odds(np.array([frame.probability for frame in frames]), self._threshold)
+        edges, kept = frame_edges(times), len(self._before)
         ratios = self._model.evidence.ratios(odds, times, np.diff(edges), skipped=kept)
         origin = self._running.origin if self._running else None
         return best_segments(ratios, edges[kept:], self._model, origin)

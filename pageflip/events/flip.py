@@ -1,17 +1,19 @@
-"""What a flip is, and baselines that find flips; `pageflip.events.decoder` is the decoder that is used.
-
-`find_flips`: a running median takes out single odd frames; a flip is then a stretch above the threshold, long
-enough to be one. Stretches that a short dip parts are one flip.
-"""
+"""The result type of everything that finds flips."""
 
 from dataclasses import dataclass
 
-MAX_UNSEEN_S = 0.5  # no flip reaches across a longer stretch of frames that could not be read
+MAX_UNSEEN_S = 0.5  # no flip spans a longer stretch of unreadable frames
 
 
 @dataclass(frozen=True)
 class Flip:
-    """One flip: the first and last frame of it (both belong to it), their times in seconds, the surest frame."""
+    """A page flip.
+
+    Attributes:
+        start_index, end_index: first and last frame; both belong to the flip.
+        start_s, end_s: times of these frames in seconds.
+        peak_probability: highest probability of its frames.
+    """
 
     start_index: int
     end_index: int

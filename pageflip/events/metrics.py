@@ -1,10 +1,10 @@
-"""How good found flips are beside the true ones, and page stills beside the pages that lay open.
+"""Event-level precision, recall and F1 with an onset/offset tolerance; recall and duplicates of page stills.
 
 An event is (onset, offset): the times of its first and last frame, in seconds. A found event matches a true one when
-its onset and its offset are each within the tolerance. Matching is one to one, and of all matchings one with the most
-pairs is taken, of these one with the least error in sum. An aborted lift (the sheet goes up and back) has a sheet in
-the air like any other flip: it is an event to be found, and its recall is told apart besides. That no page was turned
-is judged where pages are: a still of the same two pages before and after it is a duplicate.
+onset and offset are each within the tolerance. The matching is one to one, with the most pairs, and among those with
+the least total error. An aborted lift (the sheet goes up and back) is an event like any other, and its recall is
+reported separately too. Whether a page was turned shows in the stills: one of the same two pages before and after an
+aborted lift is a duplicate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from scipy.optimize import linear_sum_assignment
 from pageflip.base.errors import DataError
 
 TOLERANCE_MS = 150.0
-NEAR_MS = 500.0  # what is no further away counts for the errors of onset and offset
+NEAR_MS = 500.0  # tolerance of the matching that errors of onset and offset are computed from
 Event = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a video.
+    """Labels of a video.
 
     Attributes:
         events: (onset, offset) in seconds, by time.
-        aborted: for each event, whether the sheet went back.
+        aborted: whether the sheet went back, for each event.
         pages: (first frame, last frame, (left page, right page)) of each run in which two pages lie open.
     """
 
@@ -37,10 +37,10 @@ class Truth:
 
 
 def read_truth(content: Mapping[str, Any]) -> Truth:
-    """The truth of a video, from the content of its events.json: fps and events; pages and aborted if they are known.
+    """Parse the content of an events.json: fps and events; pages and aborted are optional.
 
     Raises:
-        DataError: it is another file.
+        DataError: the content has another form.
     """
     try:
         fps = float(content["fps"])
@@ -48,19 +48,19 @@ def read_truth(content: Mapping[str, Any]) -> Truth:
         aborted = [bool(e.get("aborted", False)) for e in content["events"]]
         pages = [(p["start_frame"], p["end_frame"], (p["left"], p["right"])) for p in content.get("pages", [])]
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"this is no truth of a video: {error!r}", "use the events.json beside it.") from None
+        raise DataError(f"these are no labels of a video: {error!r}", "use the events.json beside it.") from None
     return Truth(tuple(events), tuple(aborted), tuple(pages))
 
 
 def match_events(true: Sequence[Event], found: Sequence[Event], tolerance_ms: float) -> list[tuple[int, int]]:
-    """Pairs (true, found) of positions: a matching of the most pairs, and of those of the least error in sum."""
+    """Match events one to one; return pairs of positions (true, found)."""
     if not len(true) or not len(found):
         return []
     one, two = np.array(true, np.float64), np.array(found, np.float64)
     away = np.abs(one[:, None, :] - two[None, :, :])
     tolerance_s = tolerance_ms / 1000 + 1e-9
     allowed = (away <= tolerance_s).all(axis=2)
-    # A pair is worth more than all error that can come with it: the most pairs come first.
+    # one more pair outweighs any total error, so that matchings with the most pairs win
     gain = np.where(allowed, 1 - away.sum(axis=2) / (2 * tolerance_s * (len(one) + len(two) + 1)), 0.0)
     pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
     return [(int(i), int(j)) for i, j in pairs if allowed[i, j]]
@@ -72,17 +72,19 @@ def event_metrics(
     aborted: Sequence[Sequence[bool]] | None = None,
     tolerance_ms: float = TOLERANCE_MS,
 ) -> dict[str, Any]:
-    """Precision, recall and F1 over all events of several videos at once, with errors of time and counts.
+    """Compute precision, recall and F1 over all events of several videos, with errors of times and counts.
 
     Args:
-        true, found: for each video, its events.
+        true: true events of each video.
+        found: found events of each video.
         aborted: for each video, whether each true event was an aborted lift.
+        tolerance_ms: largest difference of onsets, and of offsets, that still matches.
 
     Returns:
-        precision, recall, f1, n_true, n_found, n_matched, tolerance_ms; onset_ms and offset_ms (median, p90 of the
-        absolute error and mean of the signed one, over events matched within NEAR_MS; None without any); count_error
-        (mean absolute difference of the number of flips per video) and counted_right (share of videos); recall_aborted
-        and recall_turned (None where there are none).
+        precision, recall, f1, n_true, n_found, n_matched, tolerance_ms; onset_ms and offset_ms (median and p90 of the
+        absolute error and mean of the signed error (bias) over events matched within NEAR_MS; None without any);
+        count_error (mean absolute difference of the number of flips per video) and counted_right (share of videos);
+        recall_aborted and recall_turned (None if there are no such events).
     """
     pairs = [match_events(one, two, tolerance_ms) for one, two in zip(true, found, strict=True)]
     near = [
@@ -111,17 +113,17 @@ def event_metrics(
 def still_metrics(
     pages: Sequence[Sequence[tuple[int, int, tuple[int, int]]]], stills: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
-    """How well stills cover what there was to read, over several videos at once.
+    """Compute recall and duplicates of page stills over several videos.
 
-    The unit is what lies open: two pages of a video, however often they lie open there.
+    The unit is an opening: two pages of a video, however often they lie open there.
 
     Args:
         pages: for each video, `Truth.pages`.
         stills: for each video, the frame number of each still.
 
     Returns:
-        page_recall: share of the openings that a still shows. page_duplicates: share of the stills that show nothing
-        new, for the opening has a still already or a sheet is in the air; n_openings, n_stills, n_again, n_in_the_air.
+        page_recall: share of the openings with a still. page_duplicates: share of the stills that show nothing new,
+        because the opening has a still already (n_again) or a sheet is in the air (n_in_the_air); n_openings, n_stills.
     """
     shown = openings = again = in_the_air = 0
     for runs, frames in zip(pages, stills, strict=True):

@@ -1,7 +1,4 @@
-"""What is found in the frames of a video or a folder of frames: flips, page stills, and a verdict.
-
-A folder of frames has no clock: its frames are taken as SEQUENCE_FPS a second.
-"""
+"""Page stills of a video or a folder of frames, written as files."""
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -10,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pageflip.events.clock import frame_times
 from pageflip.events.flip import Flip
-from pageflip.events.reader import times_of
 from pageflip.events.stills import Picture, Still, find_rests, pick_stills
 from pageflip.frames.video import iter_full_frames
 from pageflip.params.scoring import Stills
@@ -21,21 +18,30 @@ def video_stills(
     path: Path,
     flips: Sequence[Flip],
     probabilities: Sequence[float],
-    times_s: Sequence[float],
+    times_s: Sequence[float | None],
     plan: Stills,
     folder: Path,
 ) -> list[Still]:
-    """Write the page stills of a video into `folder`, as JPEG at the video's own size. The video is decoded once more.
+    """Write the page stills of a video into `folder`, as JPEG at the video's own size; decode it once more for that.
+
+    Args:
+        path: the video.
+        flips: its flips.
+        probabilities: of its frames; NaN where one cannot be read.
+        times_s: of its frames, in seconds.
+        plan: how stills are chosen.
+        folder: an empty folder.
 
     Raises:
-        DataError, UnavailableError: as `pageflip.frames.video.iter_video`.
+        DataError: the video cannot be decoded.
+        UnavailableError: the disk or the machine failed for now.
     """
     known = np.array(probabilities, np.float32)
-    rests = find_rests(flips, known, times_of(times_s), plan)
-    wanted = {index for rest in rests for index in rest.candidates}
+    rests = find_rests(flips, known, frame_times(times_s), plan)
+    candidates = {index for rest in rests for index in rest.candidates}
 
     def pictures() -> Iterator[Picture]:
-        for index, _, rgb in iter_full_frames(path, wanted):
+        for index, _, rgb in iter_full_frames(path, candidates):
             yield Picture(index, rgb, ".jpg", lambda rgb=rgb: _as_jpeg(rgb, plan.quality))
 
     return pick_stills(rests, pictures(), known, times_s, plan, folder)
@@ -44,14 +50,18 @@ def video_stills(
 def folder_stills(
     paths: Sequence[Path], flips: Sequence[Flip], probabilities: Sequence[float], plan: Stills, folder: Path
 ) -> list[Still]:
-    """Copy the page stills of a folder of frames into `folder`, as the files they are.
+    """Copy the page stills of a folder of frames into `folder`.
 
     Args:
-        paths: of all frames, in order.
-        probabilities: NaN where a frame cannot be read.
+        paths: all frames, in order.
+        flips: their flips.
+        probabilities: of the frames; NaN where one cannot be read.
+        plan: how stills are chosen.
+        folder: an empty folder.
     """
-    known, times = np.array(probabilities, np.float32), [None] * len(paths)
-    rests = find_rests(flips, known, times_of(times), plan)
+    known = np.array(probabilities, np.float32)
+    times: list[float | None] = [None] * len(paths)
+    rests = find_rests(flips, known, frame_times(times), plan)
 
     def pictures() -> Iterator[Picture]:
         for index in sorted(index for rest in rests for index in rest.candidates):

@@ -1,16 +1,16 @@
-"""Page stills: of each rest between flips the frame that shows the pages best, and none twice.
+"""Page stills: the frame of each rest between flips that shows the pages best, and each opening only once.
 
-Candidates are frames of a rest, away from its flips. Each is measured on the tiles of the full-size picture that hold
-print (bright, with fine detail in most candidates):
+Candidates are frames of a rest, away from its flips. Each is measured on those tiles of the full-size picture that
+hold print (bright, with fine detail in most candidates):
 
-    sharpness   spread of the Laplacian (Pech-Pacheco et al., 2000), as a share of the rest's best
-    covered     share of tiles that differ from what most candidates show there, or hold more skin: a hand over the text
-    clipped     share of pixels so bright that print is lost
+    sharpness   standard deviation of the Laplacian (Pech-Pacheco et al., 2000), relative to the sharpest candidate
+    covered     share of tiles that differ from the median of the candidates, or show more skin: a hand over the text
+    clipped     share of overexposed pixels
     motion      change of brightness to the neighbouring candidates
 
-A hand that lies still through a whole rest cannot be told this way unless its colour gives it away. Rests that show the
-same pages (after an aborted lift, or turned back) share one still, the better one. Pages are compared tile by tile; a
-tile that looks the same before and after most flips (the desk, the hand that holds the book) says nothing about pages.
+A hand that lies still through a whole rest is recognised only by its colour. Rests that show the same pages (after an
+aborted lift, or turned back) share one still, the better one. Pages are compared tile by tile; a tile that looks the
+same before and after most flips (the desk, the hand that holds the book) does not count.
 """
 
 from collections import deque
@@ -20,26 +20,27 @@ from pathlib import Path
 
 import numpy as np
 
+from pageflip.events.clock import frame_step_s
 from pageflip.events.flip import Flip
 from pageflip.params.scoring import Stills
 
 TILES = 20  # along the longer side of the picture
 SMALL_TILE = 36  # pixels of a tile in the picture that pages are compared on
 SEARCH = 10  # pixels that pages may have moved there
-PAPER_SHARE = 0.6  # a tile this bright beside the brightest ones is paper
-PRINT_SHARE = 0.25  # a tile with that much detail beside the richest ones holds print
-DIFFERS = 0.12  # of the paper's brightness: something else is there
+PAPER_SHARE = 0.6  # brightness of paper, relative to the brightest tiles
+PRINT_SHARE = 0.25  # detail of print, relative to the richest tiles
+DIFFERS = 0.12  # change of brightness, relative to paper, that means an occlusion
 SKIN_CR_CB = ((133, 178), (77, 127))  # of Cr and Cb (Chai and Ngan, "Face segmentation using skin color", 1999)
-CLIPPED = 250
-LEAST_OWN = 0.5  # what two frames of a rest agree by at least, or a hand moved
-FLAT = 3.0  # grey levels: a tile with less structure says nothing about which page it is
-STATIC_SHARE = 0.7  # a tile that agrees in so many neighbouring rests is no part of a page
-STATIC_AFTER = 3  # comparisons of it, before which nobody knows
+CLIPPED = 250  # grey level of overexposure
+MIN_SELF_AGREEMENT = 0.5  # of the halves of a rest; less means that a hand moved
+FLAT = 3.0  # grey levels: tiles with a lower standard deviation cannot be compared
+STATIC_SHARE = 0.7  # a tile that agrees in this share of neighbouring rests is no part of a page
+STATIC_AFTER = 3  # comparisons before a tile can be static
 
 
 @dataclass(frozen=True)
 class Rest:
-    """A stretch without a flip: its first and last frame, and the frames to look at."""
+    """Stretch without a flip: its first and last frame, and the candidates for its still."""
 
     first: int
     last: int
@@ -48,7 +49,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Picture:
-    """A candidate at its full size: uint8 [height, width, 3] RGB, and its content as a file with that suffix."""
+    """Candidate at full size, uint8 [height, width, 3] RGB; `encode` returns a file of that suffix."""
 
     index: int
     rgb: np.ndarray
@@ -58,7 +59,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Measures:
-    """A picture's tiles, float32 [rows, columns] each, and a small grey picture to compare pages on, uint8."""
+    """Tiles of a picture, float32 [rows, columns] each, and a small grey picture for comparing pages, uint8."""
 
     detail: np.ndarray
     brightness: np.ndarray
@@ -68,22 +69,34 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The pages of a rest as a small picture, and how the two halves of the rest agree, which noise and blur lower."""
+class _Candidate:
+    index: int
+    measures: Measures
+    suffix: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class _PageView:
+    """Pages of a rest as a small picture, and the agreement of the rest's two halves, which noise and blur lower."""
 
     small: np.ndarray
-    own: np.ndarray | None
+    self_agreement: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Still:
-    """A kept frame: its index and time, the rest it stands for, how it was judged, and the picture as JPEG or file.
+    """Chosen frame of a rest.
 
     Attributes:
+        index, time_s: position in the recording, and time in seconds; None without a clock.
+        first, last: frames of the rest.
+        score: product that candidates are ranked by.
         sharpness, covered, clipped, motion: see the module; shares.
-        score: the product that candidates are ranked by.
-        looked_at: number of candidates. `rests` is 1, or more when later rests showed the same pages.
-        file: name of the picture in the folder of stills, full size.
+        probability: of `flip`.
+        looked_at: number of candidates.
+        rests: number of rests that show these pages.
+        file: name of the full-size picture in the folder of stills.
     """
 
     index: int
@@ -102,7 +115,7 @@ class Still:
 
     @property
     def reason(self) -> str:
-        """Why this frame, in words."""
+        """Why this frame was chosen, for people."""
         return (
             f"best of {self.looked_at} frames: sharpness {self.sharpness:.0%} of the sharpest, "
             f"{self.covered:.0%} of the print covered, {self.clipped:.0%} too bright, motion {self.motion:.1%}, "
@@ -111,7 +124,7 @@ class Still:
 
 
 def find_rests(flips: Sequence[Flip], probabilities: np.ndarray, times_s: np.ndarray, plan: Stills) -> list[Rest]:
-    """The rests before, between and after flips, with at most `plan.candidates` readable frames each to look at."""
+    """Return the rests before, between and after flips, with at most `plan.candidates` readable candidates each."""
     starts, ends = [0, *(flip.end_index + 1 for flip in flips)], [flip.start_index for flip in flips]
     rests = []
     for first, after in zip(starts, [*ends, len(times_s)], strict=True):
@@ -129,8 +142,7 @@ def find_rests(flips: Sequence[Flip], probabilities: np.ndarray, times_s: np.nda
 
 
 def _length(times_s: np.ndarray, known: np.ndarray) -> float:
-    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
-    return float(times_s[known[-1]] - times_s[known[0]]) + step + 1e-9
+    return float(times_s[known[-1]] - times_s[known[0]]) + frame_step_s(times_s) + 1e-9
 
 
 def pick_stills(
@@ -141,116 +153,122 @@ def pick_stills(
     plan: Stills,
     folder: Path,
 ) -> list[Still]:
-    """Choose a still for each rest, write it into `folder`, and drop those that show the same pages as an earlier one.
+    """Write a still for each rest into `folder`; of those with the same pages keep the best.
 
-    Only one rest's candidates, as files, and the small pictures of `plan.compared` stills are in memory at a time.
+    Memory holds the encoded candidates of one rest, and small pictures of `plan.compared` stills.
 
     Args:
-        pictures: all candidates, by frame; frames that cannot be read may be missing.
-        probabilities, times_s: of all frames; time None where there is no clock.
+        rests: see `find_rests`.
+        pictures: all candidates, by frame; unreadable ones may be missing.
+        probabilities: of all frames.
+        times_s: of all frames; None without a clock.
+        plan: how stills are chosen.
+        folder: an empty folder.
     """
     stills: list[Still] = []
     album = _Album(plan)
-    for rest in _looked_at(rests, pictures):
-        still, look, content = _best(*rest, probabilities, times_s, plan)
-        position = album.find(look)
+    for rest in _measure_rests(rests, pictures):
+        still, view, content = _choose(*rest, probabilities, times_s)
+        position = album.find(view)
         if position is None:
-            album.add(len(stills), look)
+            album.add(len(stills), view)
             stills.append(still)
             (folder / still.file).write_bytes(content)
             continue
-        kept, rests_of = stills[position], stills[position].rests + 1
+        kept, count = stills[position], stills[position].rests + 1
         if still.score > kept.score:
             (folder / kept.file).unlink()
             (folder / still.file).write_bytes(content)
-            album.replace(position, look)
+            album.replace(position, view)
             kept = still
-        stills[position] = replace(kept, rests=rests_of)
+        stills[position] = replace(kept, rests=count)
     return sorted(stills, key=lambda still: still.index)
 
 
 class _Album:
-    """The last stills, to know pages again by, and which tiles of the recording are static."""
+    """Views of the last stills, for recognising pages, and statistics of static tiles."""
 
     def __init__(self, plan: Stills) -> None:
         self._plan = plan
-        self._seen: deque[tuple[int, _Look]] = deque(maxlen=plan.compared)
-        self._last: _Look | None = None
+        self._seen: deque[tuple[int, _PageView]] = deque(maxlen=plan.compared)
+        self._last: _PageView | None = None
         self._agreed = self._compared = np.zeros((0, 0))
 
-    def find(self, look: _Look) -> int | None:
-        """The position of the still that shows the same pages, if there is one; takes note of what is static."""
-        static = self._static(look)
-        self._note(look)
-        return next((place for place, other in self._seen if _same_pages(other, look, static, self._plan)), None)
+    def find(self, view: _PageView) -> int | None:
+        """Return the position of a still with the same pages; update the statistics of static tiles."""
+        static = self._static_tiles(view)
+        self._update(view)
+        return next((place for place, other in self._seen if _same_pages(other, view, static, self._plan)), None)
 
-    def add(self, position: int, look: _Look) -> None:
-        self._seen.append((position, look))
+    def add(self, position: int, view: _PageView) -> None:
+        self._seen.append((position, view))
 
-    def replace(self, position: int, look: _Look) -> None:
+    def replace(self, position: int, view: _PageView) -> None:
         self._seen = deque(
-            [(place, look if place == position else old) for place, old in self._seen], self._seen.maxlen
+            [(place, view if place == position else old) for place, old in self._seen], self._seen.maxlen
         )
 
-    def _static(self, look: _Look) -> np.ndarray:
-        shape = _tiles_of(look.small)
+    def _static_tiles(self, view: _PageView) -> np.ndarray:
+        shape = _tile_shape(view.small)
         if self._compared.shape != shape:  # the first rest, or pictures of another shape
             self._agreed, self._compared, self._last = np.zeros(shape), np.zeros(shape), None
         return (self._compared >= STATIC_AFTER) & (self._agreed >= STATIC_SHARE * self._compared)
 
-    def _note(self, look: _Look) -> None:
+    def _update(self, view: _PageView) -> None:
         if self._last is not None:
-            found = agreement(self._last.small, look.small)
+            found = agreement(self._last.small, view.small)
             self._agreed += np.nan_to_num(found) >= self._plan.same_correlation
             self._compared += np.isfinite(found)
-        self._last = look
+        self._last = view
 
 
-def _look_of(small: Sequence[np.ndarray]) -> _Look:
-    """The median of a rest's candidates has less noise than any of them, and no hand that passes by."""
+def _page_view(small: Sequence[np.ndarray]) -> _PageView:
+    """Take the median of a rest's candidates: it has less noise than any of them, and no hand that passes by."""
     middle = len(small) // 2
-    own = agreement(_median(small[:middle]), _median(small[middle:])) if middle else None
-    return _Look(_median(small), own)
+    halves = agreement(_median(small[:middle]), _median(small[middle:])) if middle else None
+    return _PageView(_median(small), halves)
 
 
 def _median(small: Sequence[np.ndarray]) -> np.ndarray:
     return np.median(np.stack(small), axis=0).astype(np.uint8)
 
 
-def _looked_at(
-    rests: Sequence[Rest], pictures: Iterator[Picture]
-) -> Iterator[tuple[Rest, list[tuple[int, Measures, str, bytes]]]]:
-    """Each rest with its candidates; those of another shape than its first are left out."""
+def _measure_rests(rests: Sequence[Rest], pictures: Iterator[Picture]) -> Iterator[tuple[Rest, list[_Candidate]]]:
+    """Yield each rest with its candidates; leave out those of another shape than the first."""
     pictures = iter(pictures)
     pending = next(pictures, None)
     for rest in rests:
-        looked: list[tuple[int, Measures, str, bytes]] = []
+        candidates: list[_Candidate] = []
         while pending is not None and pending.index <= rest.last:
-            measures = measure(pending.rgb)
-            if not looked or measures.small.shape == looked[0][1].small.shape:
-                looked.append((pending.index, measures, pending.suffix, pending.encode()))
+            measures = measure_picture(pending.rgb)
+            if not candidates or measures.small.shape == candidates[0].measures.small.shape:
+                candidates.append(_Candidate(pending.index, measures, pending.suffix, pending.encode()))
             pending = next(pictures, None)
-        if looked:
-            yield rest, looked
+        if candidates:
+            yield rest, candidates
 
 
-def _best(
-    rest: Rest,
-    looked: list[tuple[int, Measures, str, bytes]],
-    probabilities: np.ndarray,
-    times_s: Sequence[float | None],
-    plan: Stills,
-) -> tuple[Still, _Look, bytes]:
-    scores = judge([measures for _, measures, _, _ in looked], probabilities[[index for index, *_ in looked]])
+def _choose(
+    rest: Rest, candidates: list[_Candidate], probabilities: np.ndarray, times_s: Sequence[float | None]
+) -> tuple[Still, _PageView, bytes]:
+    measures = [candidate.measures for candidate in candidates]
+    scores = rate_candidates(measures, probabilities[[candidate.index for candidate in candidates]])
     best = int(np.argmax(scores["score"]))
-    index, _, suffix, content = looked[best]
-    facts = {name: round(float(values[best]), 4) for name, values in scores.items()}
-    look = _look_of([measures.small for _, measures, _, _ in looked])
-    bounds = {"first": rest.first, "last": rest.last, "looked_at": len(looked), "rests": 1}
-    return Still(index, times_s[index], **bounds, **facts, file=f"{index:06d}{suffix}"), look, content
+    chosen = candidates[best]
+    still = Still(
+        index=chosen.index,
+        time_s=times_s[chosen.index],
+        first=rest.first,
+        last=rest.last,
+        looked_at=len(candidates),
+        rests=1,
+        file=f"{chosen.index:06d}{chosen.suffix}",
+        **{name: round(float(values[best]), 4) for name, values in scores.items()},
+    )
+    return still, _page_view([one.small for one in measures]), chosen.content
 
 
-def measure(rgb: np.ndarray) -> Measures:
+def measure_picture(rgb: np.ndarray) -> Measures:
     """Measure a picture, uint8 [height, width, 3] RGB, at its full size."""
     import cv2
 
@@ -276,8 +294,8 @@ def measure(rgb: np.ndarray) -> Measures:
     )
 
 
-def judge(measured: Sequence[Measures], probabilities: np.ndarray) -> dict[str, np.ndarray]:
-    """Measures of the candidates of one rest, float [N] each, and `score`, by which they are ranked."""
+def rate_candidates(measured: Sequence[Measures], probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the measures of one rest's candidates, float [N] each, and the `score` that ranks them."""
     detail, brightness, clipped, skin = (
         np.stack([getattr(one, name) for one in measured]).reshape(len(measured), -1)
         for name in ("detail", "brightness", "clipped", "skin")
@@ -305,37 +323,37 @@ def judge(measured: Sequence[Measures], probabilities: np.ndarray) -> dict[str, 
     }
 
 
-def _same_pages(one: _Look, two: _Look, static: np.ndarray, plan: Stills) -> bool:
-    """Whether two stills show the same pages, apart from hands."""
+def _same_pages(one: _PageView, two: _PageView, static: np.ndarray, plan: Stills) -> bool:
+    """Decide whether two views show the same pages, apart from hands."""
     if one.small.shape != two.small.shape:
         return False
 
     def share(found: np.ndarray | None) -> float:
         return 1.0 if found is None else agreeing_share(found, plan.same_correlation, static)
 
-    expected = max((share(one.own) + share(two.own)) / 2, LEAST_OWN)
+    expected = max((share(one.self_agreement) + share(two.self_agreement)) / 2, MIN_SELF_AGREEMENT)
     return share(agreement(one.small, two.small)) >= plan.same_share * expected
 
 
 def agreeing_share(found: np.ndarray, correlation: float, static: np.ndarray | None = None) -> float:
-    """Share of the tiles that `agreement` compared, but for static ones, that agree; 0.0 when there are none."""
+    """Return the share of compared, non-static tiles that agree; 0.0 if there are none."""
     counted = np.isfinite(found) if static is None else np.isfinite(found) & ~static
     return float((found[counted] >= correlation).mean()) if counted.any() else 0.0
 
 
 def agreement(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """How well each tile of one picture is found near its place in the other: float [rows, columns].
+    """Return the correlation of each tile of one picture with the best match near it in the other: [rows, columns].
 
-    Shaking and a nudge of the phone move the pages by a few pixels: each tile is searched for around its place by
-    normalised cross-correlation (Lewis, "Fast normalized cross-correlation", 1995). NaN where a tile is too dark for
-    paper, or without structure.
+    Camera shake moves the pages by a few pixels: each tile is searched for around its place by normalised
+    cross-correlation (Lewis, "Fast normalized cross-correlation", 1995). NaN where a tile is too dark for paper, or
+    without structure.
     """
     import cv2
 
     first, second = _without_shading(one), _without_shading(two)
     padded = cv2.copyMakeBorder(second, SEARCH, SEARCH, SEARCH, SEARCH, cv2.BORDER_REFLECT)
     limits = [PAPER_SHARE * float(np.quantile(grey[::4, ::4], 0.95)) for grey in (one, two)]
-    found = np.full(_tiles_of(one), np.nan)
+    found = np.full(_tile_shape(one), np.nan)
     for row, column in np.ndindex(found.shape):
         y, x = row * SMALL_TILE, column * SMALL_TILE
         place = np.s_[y : y + SMALL_TILE, x : x + SMALL_TILE]
@@ -346,7 +364,7 @@ def agreement(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return found
 
 
-def _tiles_of(small: np.ndarray) -> tuple[int, int]:
+def _tile_shape(small: np.ndarray) -> tuple[int, int]:
     return small.shape[0] // SMALL_TILE, small.shape[1] // SMALL_TILE
 
 

@@ -1,67 +1,59 @@
-"""What is found in the frames of a video or a folder of frames: flips, page stills, and a verdict.
-
-A folder of frames has no clock: its frames are taken as SEQUENCE_FPS a second.
-"""
+"""Flips of a recording while its frames come in."""
 
 from collections import deque
 
 import numpy as np
 
 from pageflip.events.decoder import FlipStream
-from pageflip.events.decoder_model import IN_SEQUENCE_FILE, EventModel, load_event_model
 from pageflip.events.flip import Flip
-from pageflip.events.reader import PredictsFrames
-from pageflip.events.temporal import STEP_S, THRESHOLD, FrameEncoder, TemporalModel, load_temporal, refine
+from pageflip.events.reader import FramePredictor
+from pageflip.events.sequence_model import SequenceModel
+from pageflip.events.temporal import STEP_S, THRESHOLD, FrameEncoder, refine
 
 
 class SequenceStream:
-    """Finds flips while a camera's frames come in, each told a fixed time after its last frame, or sooner.
+    """Find flips online, each at most a fixed time after its last frame.
 
-    A frame is refined once the temporal network's reach is there (half a second), and settled `lag_s` later. With a lag
-    beyond the recording's length the flips are those of `SequenceReader`, at up to 40 frames a second.
+    A frame is re-estimated as soon as the temporal network's receptive field is complete (half a second later), and
+    settled `lag_s` after that. With a lag beyond the recording's length the flips are those of `SequenceReader`, at up
+    to 40 frames per second.
 
     Args:
+        predictor: model of single frames.
+        model: temporal network and decoder.
         lag_s: see `pageflip.events.decoder.FlipStream`.
     """
 
-    def __init__(
-        self,
-        predictor: PredictsFrames,
-        lag_s: float,
-        temporal: TemporalModel | None = None,
-        model: EventModel | None = None,
-    ) -> None:
+    def __init__(self, predictor: FramePredictor, model: SequenceModel, lag_s: float) -> None:
         self._predictor = predictor
-        self._temporal = temporal or load_temporal()
-        self._encoder = FrameEncoder(self._temporal)
-        self._stream = FlipStream(THRESHOLD, lag_s, model or load_event_model(IN_SEQUENCE_FILE))
-        self._window: deque[tuple[float, float, np.ndarray]] = deque()  # time, probability and vector of a frame
-        self._refined = 0  # frames of the window that are
+        self._temporal = model.temporal
+        self._reach_s = model.temporal.reach * STEP_S
+        self._encoder = FrameEncoder(model.temporal)
+        self._decoder = FlipStream(THRESHOLD, lag_s, model.decoder)
+        self._window: deque[tuple[float, float, np.ndarray]] = deque()  # time, probability and features of a frame
+        self._refined = 0  # leading frames of the window that have been re-estimated
 
     def push(self, frame: np.ndarray, time_s: float) -> list[Flip]:
-        """Take the next frame, uint8 [height, width, 3]; return the flips that are settled by it."""
+        """Take the next frame, uint8 [height, width, 3]; return the flips that it settles."""
         probability = float(self._predictor.predict(frame[None])[0])
-        vector = self._encoder.push(frame[None], np.array([time_s]))[0]
-        self._window.append((time_s, probability, vector))
+        features = self._encoder.push(frame[None], np.array([time_s]))[0]
+        self._window.append((time_s, probability, features))
         ready = sum(time_s - time >= self._reach_s - 1e-6 for time, *_ in self._window)
-        return self._tell(ready)
+        return self._decode(ready)
 
     def finish(self) -> list[Flip]:
-        """End the recording; return the flips that were not told yet."""
-        return self._tell(len(self._window)) + self._stream.finish()
+        """End the recording; return the remaining flips."""
+        return self._decode(len(self._window)) + self._decoder.finish()
 
-    @property
-    def _reach_s(self) -> float:
-        return self._temporal.reach * STEP_S
-
-    def _tell(self, ready: int) -> list[Flip]:
+    def _decode(self, ready: int) -> list[Flip]:
+        """Re-estimate and decode the first `ready` frames of the window, then drop what nothing depends on any more."""
         if ready <= self._refined:
             return []
-        times, probabilities, vectors = (np.array(values) for values in zip(*self._window, strict=True))
-        refined = refine(vectors, probabilities, times, self._predictor.threshold, self._temporal)
+        times, probabilities, features = (np.array(values) for values in zip(*self._window, strict=True))
+        refined = refine(features, probabilities, times, self._predictor.threshold, self._temporal)
         flips: list[Flip] = []
         for i in range(self._refined, ready):
-            flips += self._stream.push(float(refined[i]), float(times[i]))
+            flips += self._decoder.push(float(refined[i]), float(times[i]))
         self._refined = ready
         while self._refined and self._window[0][0] < times[ready - 1] - self._reach_s - STEP_S:
             self._window.popleft()

@@ -1,14 +1,12 @@
-"""The temporal network at work: probabilities of a video's frames that know what came before and after.
+"""Temporal network at inference: re-estimate frame probabilities from the frames before and after.
 
-`FrameEncoder` turns frames into vectors while they are decoded, `refine` reads the vectors and the probabilities of a
-whole sequence. Both parts of the network are ONNX files in `inference/pretrained/`; `python -m tasks.learn_events`
-makes them from
-drawn recordings. They serve any model: what they read of it are log-odds from its own threshold.
+`FrameEncoder` turns frames into feature vectors while they are decoded; `refine` reads the features and probabilities
+of a whole sequence. Both parts of the network are ONNX files; `python -m tasks.learn_events` trains them on drawn
+recordings. Any model of single frames can be used with them, since they read log-odds relative to its threshold.
 
-Time is counted in frames of STEP_S: recordings with more frames a second are thinned out, others are read as they are.
+Time is counted in steps of STEP_S: recordings with more frames per second are thinned out, others are read as they are.
 """
 
-import functools
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +15,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pageflip.base.errors import DataError
-from pageflip.events.decoder_model import SURE, log_odds
+from pageflip.events.clock import frame_step_s
+from pageflip.events.log_odds import MAX_ABS_LOG_ODDS, to_log_odds
 from pageflip.frames.pixels import resize_frame
-from pageflip.inference.cards import FOLDER
 
 if TYPE_CHECKING:
     import onnxruntime
 
-LEARNT = FOLDER
 ENCODER_FILE, HEAD_FILE = "temporal-encoder.onnx", "temporal-head.onnx"
-WIDTH, HEIGHT = 108, 192  # pixels of the frames that the network reads, as planes
+WIDTH, HEIGHT = 108, 192  # pixels of the network's input frames
 LUMA_PLANES, PLANES, PLANE_SHAPE = 4, 6, (HEIGHT // 2, WIDTH // 2)
 STEP_S = 1 / 30
 DENSE = 0.7  # frames closer than this share of STEP_S are thinned out
-ODDS_SCALE = SURE / 2
-THRESHOLD = 0.5  # of the refined probabilities
+ODDS_SCALE = MAX_ABS_LOG_ODDS / 2
+THRESHOLD = 0.5  # of re-estimated probabilities
 
 
 @dataclass(frozen=True)
 class TemporalModel:
-    """The loaded network: sessions of both parts, length of a frame's vector, and frames read to either side."""
+    """Loaded network.
+
+    Attributes:
+        encoder, head: sessions of its two parts.
+        features: length of a frame's feature vector.
+        reach: receptive field, in frames to either side.
+    """
 
     encoder: "onnxruntime.InferenceSession"
     head: "onnxruntime.InferenceSession"
@@ -44,12 +47,11 @@ class TemporalModel:
     reach: int
 
 
-@functools.cache
-def load_temporal(folder: Path = LEARNT) -> TemporalModel:
-    """Load both parts of the network.
+def load_temporal(folder: Path) -> TemporalModel:
+    """Load both parts of the network from a folder.
 
     Raises:
-        DataError: a file is missing, or is none of them.
+        DataError: a file is missing or malformed.
     """
     import onnxruntime
 
@@ -70,11 +72,11 @@ def load_temporal(folder: Path = LEARNT) -> TemporalModel:
         raise DataError(f"{folder / HEAD_FILE} has no metadata of pageflip", remedy) from None
 
 
-def planes_of(frames: np.ndarray) -> np.ndarray:
-    """What the network reads of frames: luma of every pixel, colours of four together (4:2:0, as cameras store them).
+def to_planes(frames: np.ndarray) -> np.ndarray:
+    """Convert frames to the network's input: luma of every pixel, chroma of each 2 x 2 (4:2:0, as cameras store them).
 
-    A sheet that stands on its edge is a thin line, so the luma must be fine; it is stored as the planes of each four
-    neighbours, which makes all planes alike in size.
+    A sheet seen edge-on is a thin line, hence luma at full resolution. It is stored as one plane for each position in
+    the 2 x 2 block, so that all planes have one size.
 
     Args:
         frames: RGB of any size, uint8 [N, height, width, 3].
@@ -98,30 +100,30 @@ def planes_of(frames: np.ndarray) -> np.ndarray:
 
 
 class FrameEncoder:
-    """Turns the frames of one recording into vectors, in order, a batch at a time."""
+    """Turn the frames of one recording into feature vectors, in order, a batch at a time."""
 
-    def __init__(self, model: TemporalModel | None = None) -> None:
-        self._model = model or load_temporal()
-        self._past: deque[tuple[float, np.ndarray]] = deque()  # planes of the last STEP_S
+    def __init__(self, model: TemporalModel) -> None:
+        self._model = model
+        self._past: deque[tuple[float, np.ndarray]] = deque()  # times and planes of the last STEP_S
 
     def push(self, frames: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-        """The vectors, float32 [N, features], of the next frames.
+        """Return the feature vectors of the next frames, float32 [N, features].
 
         Args:
             frames: uint8 [N, height, width, 3] RGB.
-            times_s: ascending, float [N].
+            times_s: ascending times in seconds, float [N].
         """
-        return self.push_planes(planes_of(frames), times_s)
+        return self.push_planes(to_planes(frames), times_s)
 
     def push_planes(self, planes: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-        """The same for frames whose planes are known, uint8 [N, PLANES, HEIGHT / 2, WIDTH / 2]."""
+        """Do the same for planes, uint8 [N, PLANES, HEIGHT / 2, WIDTH / 2]."""
         if not len(planes):
             return np.empty((0, self._model.features), np.float32)
         before = np.stack([self._before(one, time) for one, time in zip(planes, times_s.tolist(), strict=True)])
         return self._model.encoder.run(None, {"planes": planes, "before": before})[0]
 
     def _before(self, planes: np.ndarray, time_s: float) -> np.ndarray:
-        """Those of about STEP_S before these: the last ones, unless the recording has more frames a second."""
+        """Return the planes of about STEP_S before: those of the last frame, unless the frame rate is higher."""
         while len(self._past) > 1 and self._past[1][0] <= time_s - DENSE * STEP_S:
             self._past.popleft()
         before = self._past[0][1] if self._past else planes
@@ -134,20 +136,24 @@ def refine(
     probabilities: np.ndarray,
     times_s: np.ndarray,
     threshold: float,
-    model: TemporalModel | None = None,
+    model: TemporalModel,
 ) -> np.ndarray:
-    """Probabilities of `flip` in the light of the whole sequence, float32 [N]; their threshold is THRESHOLD.
+    """Re-estimate each frame's probability of `flip` from its neighbours with the temporal network.
 
     Args:
-        features: of `FrameEncoder`, float32 [N, features].
-        probabilities: of the model of single frames, float [N], finite; `threshold` is its own.
+        features: from `FrameEncoder`, float32 [N, features].
+        probabilities: by the model of single frames, finite, float [N].
         times_s: ascending times in seconds, float [N].
+        threshold: of the model of single frames.
+        model: the temporal network.
+
+    Returns:
+        float32 [N]; compare with THRESHOLD, not with `threshold`.
     """
     if not len(probabilities):
         return np.empty(0, np.float32)
-    model = model or load_temporal()
     times = np.asarray(times_s, np.float64)
-    odds = log_odds(probabilities, threshold).astype(np.float32)
+    odds = to_log_odds(probabilities, threshold).astype(np.float32)
     rows = _thinned(times)
     logits = model.head.run(None, {"features": features[rows][None], "log_odds": odds[rows][None]})[0][0]
     spread = np.interp(times, times[rows], logits)
@@ -155,8 +161,8 @@ def refine(
 
 
 def _thinned(times_s: np.ndarray) -> np.ndarray:
-    """Positions of frames that are about STEP_S apart, int [M]; all where they are no closer."""
-    if len(times_s) < 2 or np.median(np.diff(times_s)) >= DENSE * STEP_S:
+    """Return the positions of frames that are about STEP_S apart, int [M]; all if none are closer."""
+    if frame_step_s(times_s) >= DENSE * STEP_S:
         return np.arange(len(times_s))
     count = max(1, round((times_s[-1] - times_s[0]) / STEP_S))
     wanted = times_s[0] + np.arange(count + 1) * STEP_S

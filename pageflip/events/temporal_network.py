@@ -1,10 +1,10 @@
-"""The temporal network: whether a sheet is in the air in a frame of a video, by the frames before and after it too.
+"""Temporal network (PyTorch): classify each frame of a recording from the frames before and after it.
 
-It reads small frames, what moved since the frame before, and what the model of single frames says of each. An encoder
-makes a vector of every frame; dilated convolutions over time (Bai et al., "An empirical evaluation of generic
-convolutional and recurrent networks for sequence modeling", 2018; here to both sides) turn those vectors into logits.
+Its inputs are small frames, their differences from the frame before, and the log-odds of the model of single frames.
+An encoder computes features of every frame; dilated convolutions over time (Bai et al., "An empirical evaluation of
+generic convolutional and recurrent networks for sequence modeling", 2018; here non-causal) turn them into logits.
 
-`TemporalNetwork` is what is trained; `pageflip.events.temporal` runs its two parts by ONNX Runtime.
+`TemporalNetwork` is trained as a whole; `pageflip.events.temporal` runs its two parts with ONNX Runtime.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from torch.nn.functional import relu
 
 from pageflip.events.temporal import LUMA_PLANES, ODDS_SCALE, PLANES
 
-LEAST_DEVIATION = 0.05  # keeps the noise of an even frame from being blown up
-MOTION_GAIN = 4.0  # differences between frames are small beside the frames
+MIN_DEVIATION = 0.05  # limits the amplification of noise in uniform frames
+MOTION_GAIN = 4.0  # brings frame differences to the scale of frames
 
 
 @dataclass(frozen=True)
 class TemporalShape:
-    """How large the network is: channels of the encoder's four stages, width and dilations of the convolutions."""
+    """Size of the network: channels of the encoder's four stages, width and dilations of the convolutions."""
 
     channels: tuple[int, ...] = (32, 48, 64, 96)
     width: int = 64
@@ -30,20 +30,19 @@ class TemporalShape:
 
     @property
     def features(self) -> int:
-        """Length of a frame's vector."""
+        """Length of a frame's feature vector."""
         return 2 * self.channels[-1]
 
     @property
     def reach(self) -> int:
-        """Frames that are read to either side of a frame."""
+        """Receptive field, in frames to either side."""
         return sum(self.dilations)
 
 
 class Encoder(nn.Module):
-    """Planes of frames and of those before them -> vectors.
+    """Features of frames, from their planes and those of the frames before.
 
-    Each plane loses its mean, and all are divided by the deviation of the luma: exposure, white balance and their drift
-    say nothing about a sheet.
+    Planes are centred and divided by the standard deviation of the luma, which removes exposure and white balance.
     """
 
     def __init__(self, shape: TemporalShape) -> None:
@@ -55,9 +54,9 @@ class Encoder(nn.Module):
         )
 
     def forward(self, planes: Tensor, before: Tensor) -> Tensor:
-        """float32 [N, PLANES, h, w] in 0..1 twice -> float32 [N, features]."""
+        """Return float32 [N, features], for two inputs float32 [N, PLANES, h, w] in 0..1."""
         still = planes - planes.mean(dim=(2, 3), keepdim=True)
-        deviation = still[:, :LUMA_PLANES].square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + LEAST_DEVIATION
+        deviation = still[:, :LUMA_PLANES].square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + MIN_DEVIATION
         change = planes - before
         change = MOTION_GAIN * (change - change.mean(dim=(2, 3), keepdim=True)) / deviation
         motion = change[:, :LUMA_PLANES].abs().mean(dim=1, keepdim=True)
@@ -66,7 +65,7 @@ class Encoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Vectors and log-odds of a stretch of frames -> logits."""
+    """Logits, from the features and log-odds of successive frames."""
 
     def __init__(self, shape: TemporalShape) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, features: Tensor, log_odds: Tensor) -> Tensor:
-        """float32 [B, N, features] and [B, N] -> logits of `flip`, float32 [B, N]."""
+        """Return logits of `flip`, float32 [B, N], for features float32 [B, N, features] and log-odds [B, N]."""
         odds = (log_odds / ODDS_SCALE)[:, None]
         values = self.enter(self.dropout(features.transpose(1, 2)))
         values = values + self.enter_odds(torch.cat([odds, odds.abs()], dim=1))
@@ -87,7 +86,7 @@ class Head(nn.Module):
 
 
 class TemporalNetwork(nn.Module):
-    """Both parts in one: what is trained."""
+    """Encoder and head, trained together."""
 
     def __init__(self, shape: TemporalShape) -> None:
         super().__init__()
@@ -96,7 +95,7 @@ class TemporalNetwork(nn.Module):
         self.head = Head(shape)
 
     def forward(self, planes: Tensor, log_odds: Tensor) -> Tensor:
-        """Logits [B, N] for planes [B, N + 1, PLANES, h, w], the first only before, and log-odds [B, N]."""
+        """Return logits [B, N] for planes [B, N + 1, PLANES, h, w], one frame before included, and log-odds [B, N]."""
         count, length = planes.shape[0], planes.shape[1] - 1
         features = self.encoder(planes[:, 1:].flatten(0, 1), planes[:, :-1].flatten(0, 1))
         return self.head(features.view(count, length, -1), log_odds)
@@ -109,7 +108,7 @@ def _stage(width: int, out: int, stride: int) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """A dilated convolution over time beside a shortcut."""
+    """Residual block of a dilated convolution over time."""
 
     def __init__(self, width: int, dilation: int, dropout: float) -> None:
         super().__init__()

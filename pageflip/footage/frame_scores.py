@@ -1,4 +1,4 @@
-"""The scores of an upload's frames: what the model says of each, and what it is in the light of its neighbours."""
+"""Frame probabilities and flips of one video, image, or folder of images."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,8 @@ import numpy as np
 
 from pageflip.base.errors import DataError
 from pageflip.events.flip import Flip
-from pageflip.events.reader import PredictsFrames, SequenceReader
+from pageflip.events.reader import FramePredictor, SequenceReader
+from pageflip.events.sequence_model import SequenceModel
 from pageflip.footage import media
 from pageflip.footage.media import IMAGE, SEQUENCE, UNKNOWN, VIDEO, LocalFile
 from pageflip.frames.pixels import decode_image
@@ -19,24 +20,37 @@ from pageflip.frames.video import iter_video
 from pageflip.inference.predictor import BATCH
 
 
-class Predicts(PredictsFrames, Protocol):
-    """What scoring needs of a model; `pageflip.inference.predictor.Predictor` has it."""
+class NamedPredictor(FramePredictor, Protocol):
+    """A model of single frames with a name; `pageflip.inference.predictor.Predictor` is one."""
 
     name: str
     version: str | None
 
     def to_review(self, probability: float) -> bool:
-        """Whether a person should look at a frame of this probability."""
+        """Decide whether a person should review a frame of this probability."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Frame to score: its name (None in a video), its time in seconds (None for images), and pixels or an error."""
+
+    name: str | None
+    time_s: float | None
+    pixels: np.ndarray | None
+    error: str | None = None
 
 
 @dataclass
 class FrameScores:
-    """The scores of an upload's frames, in order; NaN where a frame could not be read.
+    """Scores of frames in order; NaN where a frame could not be read.
 
     Attributes:
-        names: of pictures; times_s: in a video, in seconds; errors: why a frame could not be read.
-        in_sequence: probabilities in the light of the frames around, float32 [N]; NaN for a single picture.
-        flips: what was found; none in a single picture, which shows a state and no event.
+        names: of images; None in a video.
+        times_s: in a video, in seconds; None for images.
+        probabilities: by the model of single frames.
+        errors: why a frame could not be read, or None.
+        in_sequence: probabilities re-estimated from the neighbours, float32 [N]; NaN for a single image.
+        flips: none in a single image, which shows a state and no event.
     """
 
     names: list[str | None] = field(default_factory=list)
@@ -47,11 +61,18 @@ class FrameScores:
     flips: list[Flip] = field(default_factory=list)
 
 
-def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> FrameScores:
-    """Decode and score an upload's frames in batches; frames of a sequence that cannot be read are noted.
+def score_files(kind: str, files: list[LocalFile], predictor: NamedPredictor, model: SequenceModel) -> FrameScores:
+    """Decode and score frames in batches; note frames of a folder that cannot be read.
+
+    Args:
+        kind: of `pageflip.footage.media`.
+        files: one video or image, or all files of a folder in their natural order.
+        predictor: model of single frames.
+        model: temporal network and decoder.
 
     Raises:
-        DataError: nothing of it can be scored; the message says why.
+        DataError: nothing can be scored.
+        UnavailableError: the disk or the machine failed for now.
     """
     remedy = "upload a video, a picture, or a folder of pictures."
     if kind == UNKNOWN:
@@ -61,47 +82,42 @@ def score_files(kind: str, files: list[LocalFile], predictor: Predicts) -> Frame
         raise DataError(f"{files[0].name} is empty", remedy)
     if kind == VIDEO:
         frames = iter_video(files[0].path, predictor.width, predictor.height)
-        return _read_sequence(((None, time_s, rgb) for _, time_s, rgb in frames), predictor)
-    pictures = [file for file in files if kind == IMAGE or media.is_image(file.name)]
-    if not pictures:
+        return score_frames((Frame(None, time_s, rgb) for _, time_s, rgb in frames), predictor, model)
+    images = [file for file in files if kind == IMAGE or media.is_image(file.name)]
+    if not images:
         raise DataError(f"the folder holds no pictures ({len(files)} other files)", remedy)
-    decoded = _decoded(pictures, predictor)
-    scores = _read_picture(*decoded, predictor) if kind == IMAGE else _read_sequence(decoded, predictor)
+    decoded = _decode_images(images, predictor)
+    scores = _score_image(next(decoded), predictor) if kind == IMAGE else score_frames(decoded, predictor, model)
     if all(scores.errors):
-        what = f"none of the {len(pictures)} pictures can be read: " if kind == SEQUENCE else ""
+        what = f"none of the {len(images)} pictures can be read: " if kind == SEQUENCE else ""
         raise DataError(f"{what}{scores.errors[0]}", remedy)
     return scores
 
 
-def _decoded(files: list[LocalFile], predictor: Predicts) -> Iterator[tuple[str, None, np.ndarray | str]]:
+def _decode_images(files: list[LocalFile], predictor: NamedPredictor) -> Iterator[Frame]:
     for file in files:
         try:
-            yield file.name, None, decode_image(file.path, predictor.width, predictor.height)
+            yield Frame(file.name, None, decode_image(file.path, predictor.width, predictor.height))
         except DataError as error:
-            yield file.name, None, media.printable(error.message.replace(str(file.path), file.name))
+            message = media.printable(error.message.replace(str(file.path), file.name))
+            yield Frame(file.name, None, None, message)
 
 
-def _read_picture(picture: tuple[str, None, np.ndarray | str], predictor: Predicts) -> FrameScores:
-    name, _, content = picture
-    error = content if isinstance(content, str) else None
-    probability = math.nan if error else float(predictor.predict(content[None])[0])
-    return FrameScores([name], [None], [probability], [error], np.full(1, np.nan, np.float32))
+def _score_image(frame: Frame, predictor: NamedPredictor) -> FrameScores:
+    probability = math.nan if frame.pixels is None else float(predictor.predict(frame.pixels[None])[0])
+    return FrameScores([frame.name], [None], [probability], [frame.error], np.full(1, np.nan, np.float32))
 
 
-def _read_sequence(
-    frames: Iterable[tuple[str | None, float | None, np.ndarray | str]], predictor: Predicts
-) -> FrameScores:
-    """Score (name, time, pixels or error) triples; only one batch of pixels is held at a time."""
-    scores, reader = FrameScores(), SequenceReader(predictor)
+def score_frames(frames: Iterable[Frame], predictor: NamedPredictor, model: SequenceModel) -> FrameScores:
+    """Score the frames of a recording; only one batch of pixels is in memory at a time."""
+    scores, reader = FrameScores(), SequenceReader(predictor, model)
     frames = iter(frames)
     while batch := list(islice(frames, BATCH)):
-        names, times, contents = (list(values) for values in zip(*batch, strict=True))
-        errors = [content if isinstance(content, str) else None for content in contents]
-        pixels = [None if error else content for content, error in zip(contents, errors, strict=True)]
-        scores.probabilities += reader.push(pixels, times)
-        scores.names += names
+        times = [frame.time_s for frame in batch]
+        scores.probabilities += reader.push([frame.pixels for frame in batch], times)
+        scores.names += [frame.name for frame in batch]
         scores.times_s += times
-        scores.errors += errors
+        scores.errors += [frame.error for frame in batch]
     scores.in_sequence = reader.in_sequence()
     scores.flips = reader.flips(scores.in_sequence)
     return scores

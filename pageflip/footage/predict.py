@@ -1,44 +1,48 @@
-"""A model's word on whatever a user names: pictures, folders of pictures, videos, and the events of the latter two."""
+"""Predict images, image folders and videos given on the command line; detect flip events in the latter two."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.flip import Flip
-from pageflip.events.page_stills import folder_stills, video_stills
-from pageflip.events.reader import holds_flip
+from pageflip.events.sequence_model import SequenceModel
 from pageflip.events.stills import Still
-from pageflip.footage.frame_scores import score_files
 from pageflip.footage.media import IMAGE_SUFFIXES, SEQUENCE, VIDEO, VIDEO_SUFFIXES, LocalFile, natural_key
+from pageflip.footage.read_events import StillsOutput, read_events
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.video import iter_video
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.scoring import Stills
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One frame's result; `time_s` and `frame` only for videos; `error` instead of a probability for a bad file.
+    """Result of one frame.
 
-    `review` marks a frame that the model is not sure of, and that a person should look at.
+    Attributes:
+        path: of the image or video.
+        frame, time_s: position and time in seconds in a video; None for an image.
+        probability, label: of `flip`; None for a file that cannot be read.
+        review: whether a person should review the frame, because the model is uncertain.
+        error: why a file cannot be read.
     """
 
     path: str
-    frame: int | None
-    time_s: float | None
-    probability: float | None
-    label: str | None
+    frame: int | None = None
+    time_s: float | None = None
+    probability: float | None = None
+    label: str | None = None
     review: bool | None = None
     error: str | None = None
 
 
 def list_inputs(paths: list[Path]) -> list[Path]:
-    """The pictures and videos that the paths name; folders are searched, in order of name.
+    """List the images and videos at the paths; search folders, in order of names.
 
     Raises:
         ConfigError: a path does not exist, is of an unknown kind, or is a folder with nothing to predict.
@@ -60,31 +64,34 @@ def list_inputs(paths: list[Path]) -> list[Path]:
     return found
 
 
+_Pending = tuple[Path, int | None, float | None, np.ndarray]  # file, position, time, pixels
+
+
 def predict_files(predictor: Predictor, files: list[Path]) -> Iterator[Prediction]:
-    """Predict pictures and videos in order, in batches; a file that cannot be read gives its error and no more."""
-    pending: list[tuple[Path, int | None, float | None, np.ndarray]] = []
+    """Predict images and videos in order, in batches; yield an error for a file that cannot be read."""
+    pending: list[_Pending] = []
     for file in files:
         try:
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 pending.append((file, None, None, decode_image(file, predictor.width, predictor.height)))
             else:
                 yield from _flush(predictor, pending)
-                yield from _video(predictor, file)
+                yield from _predict_video(predictor, file)
         except DataError as error:
             yield from _flush(predictor, pending)
-            yield Prediction(str(file), None, None, None, None, error=error.message)
+            yield Prediction(str(file), error=error.message)
         if len(pending) >= BATCH:
             yield from _flush(predictor, pending)
     yield from _flush(predictor, pending)
 
 
-def _video(predictor: Predictor, file: Path) -> Iterator[Prediction]:
+def _predict_video(predictor: Predictor, file: Path) -> Iterator[Prediction]:
     frames = iter_video(file, predictor.width, predictor.height)
     while batch := list(islice(frames, BATCH)):
         yield from _flush(predictor, [(file, index, time_s, pixels) for index, time_s, pixels in batch])
 
 
-def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
+def _flush(predictor: Predictor, pending: list[_Pending]) -> Iterator[Prediction]:
     if not pending:
         return
     probabilities = predictor.predict(np.stack([entry[3] for entry in pending]))
@@ -94,103 +101,112 @@ def _flush(predictor: Predictor, pending: list) -> Iterator[Prediction]:
     pending.clear()
 
 
-# --- events of videos, and of folders of frames
-
-
 @dataclass(frozen=True)
-class Sequence:
-    """What is found in a video or folder of frames, of which `broken` could not be read.
+class FootageEvents:
+    """Flips and page stills of a video or a folder of frames.
 
-    `probabilities` and `in_sequence` (NaN where a frame cannot be read; see
-    `pageflip.footage.frame_scores.FrameScores`) and
-    `times_s` are those of the frames; times of a video only.
+    Attributes:
+        path: of the video or folder.
+        frames, broken: number of frames, and of those that cannot be read.
+        flips, stills: what was found and written.
+        probabilities, in_sequence, times_s: of each frame; see `pageflip.footage.frame_scores.FrameScores`.
     """
 
     path: str
     frames: int
     broken: int
-    holds_flip: bool
     flips: list[Flip]
     stills: list[Still]
-    probabilities: tuple[float, ...] = field(default=(), repr=False)
-    in_sequence: tuple[float, ...] = field(default=(), repr=False)
-    times_s: tuple[float | None, ...] = field(default=(), repr=False)
+    probabilities: tuple[float, ...] = field(repr=False)
+    in_sequence: tuple[float, ...] = field(repr=False)
+    times_s: tuple[float | None, ...] = field(repr=False)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether it is a video; the times of a folder's frames are assumptions."""
+        return Path(self.path).is_file()
 
 
-def find_events(predictor: Predictor, paths: list[Path], folder: Path | None, plan: Stills) -> list[Sequence]:
-    """The flips of videos and of folders of frames; with `folder`, their page stills in a folder NAME there.
+def find_events(
+    predictor: Predictor, model: SequenceModel, paths: list[Path], output: StillsOutput | None = None
+) -> list[FootageEvents]:
+    """Find the flips of videos and of folders of frames, and write their page stills.
+
+    Args:
+        predictor: model of single frames.
+        model: temporal network and decoder.
+        paths: videos and folders.
+        output: page stills go into a folder NAME there for each of them; None writes none.
 
     Raises:
         ConfigError: a path is neither, or two have the same name.
         DataError: one cannot be read.
     """
     names = [path.resolve().name for path in paths]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if folder is not None and twice:
-        raise ConfigError(f"two of the sequences are named {twice}", "give them one after the other, or rename one.")
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder", "name another with --stills.")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if output is not None and repeated:
+        raise ConfigError(f"two of the sequences are named {repeated}", "predict them one by one, or rename one.")
+    if output is not None and output.folder.exists() and not output.folder.is_dir():
+        raise ConfigError(f"{output.folder} is no folder", "name another with --stills.")
     found = []
     for path, name in zip(paths, names, strict=True):
         if not path.exists():
             raise ConfigError(f"there is no {path}", "check the path.")
         if not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
             raise ConfigError(f"{path} is neither a video nor a folder of frames", "events need frames in order.")
-        place = None if folder is None else folder / name
-        if place is not None:
-            place.mkdir(parents=True, exist_ok=True)
-            if any(place.iterdir()):
-                raise ConfigError(f"{place} is not empty", "name another folder with --stills, or empty it.")
-        found.append(_events_of(predictor, path, place, plan))
+        own = None if output is None else replace(output, folder=output.folder / name)
+        if own is not None and own.folder.exists() and any(own.folder.iterdir()):
+            raise ConfigError(f"{own.folder} is not empty", "name another folder with --stills, or empty it.")
+        found.append(_find_events(predictor, model, path, own))
     return found
 
 
-def _events_of(predictor: Predictor, path: Path, folder: Path | None, plan: Stills) -> Sequence:
+def _find_events(predictor: Predictor, model: SequenceModel, path: Path, output: StillsOutput | None) -> FootageEvents:
+    files = list_inputs([path])
     if path.is_dir():
-        files = sorted(list_inputs([path]), key=lambda file: natural_key(file.relative_to(path).as_posix()))
         files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        files.sort(key=lambda file: natural_key(file.relative_to(path).as_posix()))
         if not files:
             raise ConfigError(f"the folder {path} holds no frames", f"known are {', '.join(IMAGE_SUFFIXES)}.")
-    else:
-        files = list_inputs([path])
-    named = [LocalFile(str(file), file) for file in files]
-    scores = score_files(SEQUENCE if path.is_dir() else VIDEO, named, predictor)
-    stills: list[Still] = []
-    if folder is not None and path.is_dir():
-        stills = folder_stills(files, scores.flips, scores.in_sequence, plan, folder)
-    elif folder is not None:
-        stills = video_stills(path, scores.flips, scores.in_sequence, scores.times_s, plan, folder)
-    broken = sum(error is not None for error in scores.errors)
-    frames = tuple(scores.probabilities), tuple(scores.in_sequence.tolist()), tuple(scores.times_s)
-    return Sequence(str(path), len(scores.errors), broken, holds_flip(scores.flips), scores.flips, stills, *frames)
+    kind, local = SEQUENCE if path.is_dir() else VIDEO, [LocalFile(str(file), file) for file in files]
+    scores, stills = read_events(kind, local, predictor, model, output)
+    return FootageEvents(
+        path=str(path),
+        frames=len(scores.errors),
+        broken=sum(error is not None for error in scores.errors),
+        flips=scores.flips,
+        stills=stills,
+        probabilities=tuple(scores.probabilities),
+        in_sequence=tuple(scores.in_sequence.tolist()),
+        times_s=tuple(scores.times_s),
+    )
 
 
-def sequence_facts(sequence: Sequence) -> dict:
-    """What is found, ready for JSON; a folder of frames has no clock, so its flips have no times."""
-    facts = asdict(sequence)
-    for name in ("probabilities", "in_sequence", "times_s"):  # of every frame: scoring's frames.parquet holds them
-        del facts[name]
-    if not Path(sequence.path).is_file():
-        facts["flips"] = [flip | {"start_s": None, "end_s": None} for flip in facts["flips"]]
-    facts["stills"] = [asdict(still) | {"reason": still.reason} for still in sequence.stills]
-    return facts
+def events_as_json(events: FootageEvents) -> dict[str, Any]:
+    """Return flips and stills ready for JSON; flips of a folder have no times."""
+    flips = [asdict(flip) | ({} if events.has_clock else {"start_s": None, "end_s": None}) for flip in events.flips]
+    return {
+        "path": events.path,
+        "frames": events.frames,
+        "broken": events.broken,
+        "holds_flip": bool(events.flips),
+        "flips": flips,
+        "stills": [asdict(still) | {"reason": still.reason} for still in events.stills],
+    }
 
 
-def event_rows(sequence: Sequence) -> list[dict]:
-    """Flips and stills as rows, by frame: path, what, first and last frame, start_s, end_s, about."""
-    timed = Path(sequence.path).is_file()  # a folder has no clock
-    rows = [
-        _row(sequence, "flip", flip.start_index, flip.end_index, f"surest frame {flip.peak_probability:.3f}")
-        | {"start_s": flip.start_s if timed else None, "end_s": flip.end_s if timed else None}
-        for flip in sequence.flips
-    ]
-    rows += [
-        _row(sequence, "still", still.index, still.index, f"{still.file}: {still.reason}") | {"start_s": still.time_s}
-        for still in sequence.stills
-    ]
+def event_rows(events: FootageEvents) -> list[dict[str, Any]]:
+    """Return flips and stills as rows in order of frames: path, what, first, last, start_s, end_s, about."""
+    rows = []
+    for flip in events.flips:
+        row = _row(events, "flip", flip.start_index, flip.end_index, f"surest frame {flip.peak_probability:.3f}")
+        rows.append(row | ({"start_s": flip.start_s, "end_s": flip.end_s} if events.has_clock else {}))
+    for still in events.stills:
+        row = _row(events, "still", still.index, still.index, f"{still.file}: {still.reason}")
+        rows.append(row | {"start_s": still.time_s})
     return sorted(rows, key=lambda row: row["first"])
 
 
-def _row(sequence: Sequence, what: str, first: int, last: int, about: str) -> dict:
-    row = {"path": sequence.path, "what": what, "first": first, "last": last}
+def _row(events: FootageEvents, what: str, first: int, last: int, about: str) -> dict[str, Any]:
+    row = {"path": events.path, "what": what, "first": first, "last": last}
     return row | {"start_s": None, "end_s": None, "about": about}

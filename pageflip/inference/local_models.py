@@ -8,12 +8,13 @@ from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import Predictor
 
 
-def load_local_model(model: str, name: str) -> Predictor | None:
+def load_local_model(model: str, name: str, pretrained: Path) -> Predictor | None:
     """Load an ONNX file by its path, or day-zero by its name or version.
 
     Args:
         model: what the user named.
         name: the registered model that day-zero stands in for.
+        pretrained: folder of day-zero's files.
 
     Returns:
         The predictor; None when `model` must be a registered version or alias.
@@ -29,7 +30,7 @@ def load_local_model(model: str, name: str) -> Predictor | None:
             raise ConfigError(f"there is no model file {model}", remedy)
         return Predictor.load(path)
     base, int8 = split_variant(model)
-    return load_day_zero(base, name=name, int8=int8) if is_day_zero(base) else None
+    return load_day_zero(pretrained, base, name=name, int8=int8) if is_day_zero(base) else None
 
 
 def split_variant(model: str) -> tuple[str, bool]:

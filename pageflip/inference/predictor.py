@@ -1,7 +1,8 @@
-"""The exported model at work, by ONNX Runtime: pictures and videos in, probabilities of `flip` out.
+"""Prediction of frames with ONNX Runtime.
 
-The ONNX graph takes uint8 [N, height, width, 3] RGB and gives float32 [N]: scaling to 0..1, the calibrating temperature
-and the sigmoid are inside. Its metadata carries width, height, threshold and review band: the one file is enough.
+The ONNX graph maps uint8 [N, height, width, 3] RGB to probabilities of `flip`, float32 [N]; it contains scaling to
+0..1, temperature calibration and the sigmoid. Its metadata holds width, height, threshold and review band, so that one
+file is all that prediction needs.
 """
 
 import json
@@ -23,13 +24,15 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model.
+    """Loaded model.
 
     Attributes:
-        width, height: size in pixels of the frames it takes.
-        threshold: a frame with at least this probability is called `flip`.
-        name, version: what it is called; version is None for a plain file.
-        band: lowest and highest probability of the frames that a person should look at; None where there are none.
+        session: of ONNX Runtime.
+        width, height: size of its input frames in pixels.
+        threshold: lowest probability that is labelled `flip`.
+        name: of the registered model, or of the file.
+        version: None for a plain file.
+        band: lowest and highest probability that a person should review; None without a review band.
     """
 
     session: "onnxruntime.InferenceSession"
@@ -42,8 +45,13 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path, *, name: str | None = None, version: str | None = None, threads: int = 0) -> "Predictor":
-        """Load an ONNX file that `pageflip.networks.onnx_export` wrote; `threads` 0 leaves it to ONNX Runtime to use
-        all cores.
+        """Load an ONNX file written by `pageflip.networks.onnx_export`.
+
+        Args:
+            path: the file.
+            name: name of the model; the file's by default.
+            version: version of the model.
+            threads: of ONNX Runtime; 0 uses all cores.
 
         Raises:
             DataError: it is not such a file.
@@ -64,7 +72,7 @@ class Predictor:
         return cls(session, facts["width"], facts["height"], facts["threshold"], name or path.name, version, band)
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
-        """Probabilities of `flip`, float32 [N], for frames uint8 [N, height, width, 3] RGB."""
+        """Return probabilities of `flip`, float32 [N], for frames uint8 [N, height, width, 3] RGB."""
         parts = [np.empty(0, np.float32)]
         for start in range(0, len(frames), BATCH):
             batch = np.ascontiguousarray(frames[start : start + BATCH])
@@ -72,8 +80,8 @@ class Predictor:
         return np.concatenate(parts)
 
     def latency_ms(self, frames: np.ndarray) -> float:
-        """Median milliseconds that one frame takes when it comes alone, over uint8 [N, height, width, 3]; N >= 1."""
-        self.predict(frames[:1])  # the first call of a session also plans
+        """Measure the median latency of single frames in milliseconds, over uint8 [N, height, width, 3]; N >= 1."""
+        self.predict(frames[:1])  # the first call of a session allocates its buffers
         seconds = []
         for index in range(len(frames)):
             started = time.perf_counter()
@@ -82,5 +90,5 @@ class Predictor:
         return 1000 * float(np.median(seconds))
 
     def to_review(self, probability: float) -> bool:
-        """Whether a person should look at a frame of this probability."""
+        """Decide whether a person should review a frame of this probability."""
         return self.band is not None and self.band[0] <= probability <= self.band[1]

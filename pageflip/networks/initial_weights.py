@@ -58,7 +58,9 @@ def _load_day_zero(network: FrameNetwork) -> None:
     if isinstance(network, TorchvisionNetwork):
         raise ConfigError(f"there are no day-zero weights for {network.ARCHITECTURE}", "set initial: imagenet.")
     compact = isinstance(network, Cnn)
-    network.load_weights(cards.compact_weights() if compact else cards.checked_file(cards.WEIGHTS_FILE))
+    network.load_weights(
+        cards.compact_weights(cards.PRETRAINED) if compact else cards.checked_file(cards.WEIGHTS_FILE, cards.PRETRAINED)
+    )
 
 
 def fingerprint(initial: str, network: str) -> str:
@@ -77,7 +79,8 @@ def fingerprint(initial: str, network: str) -> str:
     if initial == IMAGENET:
         return IMAGENET
     if initial == cards.NAME:
-        return (cards.read_compact_card() if network == COMPACT else cards.read_card())["weights_sha256"]
+        read = cards.read_compact_card if network == COMPACT else cards.read_card
+        return read(cards.PRETRAINED)["weights_sha256"]
     with _local_copy(initial) as path:
         return sha256_of(path)
 

@@ -114,7 +114,7 @@ def write(network: nn.Module, card: dict[str, Any], out: Path) -> dict[str, Any]
     return json.loads(json.dumps(card))
 
 
-def load(folder: Path = cards.FOLDER) -> Predictor:
+def load(folder: Path) -> Predictor:
     """The compact network as committed beside day-zero, ready to read frames; not calibrated.
 
     Raises:

@@ -342,6 +342,6 @@ def print_summary(card: dict[str, Any], out: Path) -> None:
 
 def print_real(folder: Path, out: Path) -> None:
     """Say how the model does on labelled real frames, at the threshold that was chosen on drawn ones."""
-    result = evaluate_folder(folder, day_zero.load_day_zero(folder=out))
+    result = evaluate_folder(folder, day_zero.load_day_zero(out))
     auc = "undefined" if result["roc_auc"] is None else f"{result['roc_auc']:.4f}"
     print(f"day-zero: {result['n']} real frames: F1 {result['f1']:.4f}, ROC AUC {auc}, {result['confusion']}")

@@ -24,10 +24,10 @@ from pageflip.base.files import atomic_folder, write_text
 from pageflip.base.progress import show_progress, track
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events import decoder_model
-from pageflip.events.decoder_fitting import Recording, learn_event_model, states_of
-from pageflip.events.decoder_model import log_odds
+from pageflip.events.decoder_fitting import LabelledSequence, fit_decoder, frame_states
+from pageflip.events.log_odds import to_log_odds
 from pageflip.events.temporal import STEP_S, THRESHOLD, FrameEncoder, load_temporal, refine
-from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
+from pageflip.events.temporal_training import TrainingSequence, export_temporal, train_temporal
 from pageflip.params.events import Events
 from pageflip.pretraining.recordings import HELD_EVERY, Footage, Readers, read_clips, read_footage
 
@@ -64,43 +64,45 @@ def learn(plan: Events, videos: Path, out: Path, clips: Path | None = None) -> d
         "params": plan.model_dump(mode="json"),
     }
     with atomic_folder(out) as folder:
-        plain = [Recording(one.probabilities, one.times_s, one.truth) for one in footage]
-        _learn_numbers(plain, threshold, plan, folder / decoder_model.FILE.name, source)
+        plain = [LabelledSequence(one.probabilities, one.times_s, one.truth) for one in footage]
+        _learn_numbers(plain, threshold, plan, folder / decoder_model.FRAME_DECODER_FILE, source)
         taught = [_lesson(one, threshold) for number, one in enumerate(footage) if (number + 1) % HELD_EVERY]
         known, unknown = read_clips(clips, readers) if clips else ([], [])
         _train([*taught, *known], plan, folder, source)
         if unknown:
             source["held_out_clips"] = _judge_clips(unknown, folder)
         held = [_refined(one, threshold, folder) for one in footage[HELD_EVERY - 1 :: HELD_EVERY]]
-        scores = _learn_numbers(held, THRESHOLD, plan, folder / decoder_model.IN_SEQUENCE_FILE.name, source)
+        scores = _learn_numbers(held, THRESHOLD, plan, folder / decoder_model.SEQUENCE_DECODER_FILE, source)
     print(f"events: F1 {scores['f1']:.4f} within {scores['tolerance_ms']:g} ms on held-out videos", flush=True)
     print(f"events: {scores['n_matched']} of {scores['n_true']} flips, {scores['n_found']} found; written to {out}")
     return scores
 
 
-def _lesson(footage: Footage, threshold: float) -> Lesson:
-    states = states_of(footage.times_s, footage.truth)
-    return Lesson(footage.planes, log_odds(footage.probabilities, threshold), states, footage.other_odds)
+def _lesson(footage: Footage, threshold: float) -> TrainingSequence:
+    states = frame_states(footage.times_s, footage.truth)
+    return TrainingSequence(footage.planes, to_log_odds(footage.probabilities, threshold), states, footage.other_odds)
 
 
-def _learn_numbers(recordings: list[Recording], threshold: float, plan: Events, file: Path, source: dict) -> dict:
+def _learn_numbers(
+    recordings: list[LabelledSequence], threshold: float, plan: Events, file: Path, source: dict
+) -> dict:
     """Write the file of durations and evidence, and return the metrics of events by cross-validation."""
     source = dict(source)
     folds = min(plan.folds, len(recordings))
-    model, scores = learn_event_model(recordings, threshold, plan.model_copy(update={"folds": folds}), source)
+    model, scores = fit_decoder(recordings, threshold, plan.model_copy(update={"folds": folds}), source)
     source["held_out"] = scores
     write_text(file, decoder_model.to_json(model))
     return scores
 
 
-def _train(lessons: Sequence[Lesson], plan: Events, folder: Path, source: dict) -> None:
+def _train(lessons: Sequence[TrainingSequence], plan: Events, folder: Path, source: dict) -> None:
     facts = {"model": str(source["model"]), "learnt_from": f"{len(lessons)} recordings, {source['source']}"}
     with show_progress(plan.temporal.steps, "events: train the temporal network") as advance:
         network = train_temporal(lessons, plan.temporal, plan.seed, lambda steps, _: advance(steps))
-    write_temporal(network, folder, facts)
+    export_temporal(network, folder, facts)
 
 
-def _judge_clips(clips: Sequence[Lesson], folder: Path) -> dict[str, float]:
+def _judge_clips(clips: Sequence[TrainingSequence], folder: Path) -> dict[str, float]:
     """F1 of the frames of clips that taught nothing, by single frames alone and in sequence, of both readers."""
     model = load_temporal(folder)
     targets = np.concatenate([clip.states for clip in clips])
@@ -124,7 +126,7 @@ def _f1(targets: np.ndarray, called: np.ndarray) -> float:
     return binary_metrics(targets, called.astype(float), 0.5)["f1"]
 
 
-def _refined(footage: Footage, threshold: float, folder: Path) -> Recording:
+def _refined(footage: Footage, threshold: float, folder: Path) -> LabelledSequence:
     model, times = load_temporal(folder), footage.times_s
     features = FrameEncoder(model).push_planes(footage.planes, times)
-    return Recording(refine(features, footage.probabilities, times, threshold, model), times, footage.truth)
+    return LabelledSequence(refine(features, footage.probabilities, times, threshold, model), times, footage.truth)

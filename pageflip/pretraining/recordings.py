@@ -26,15 +26,15 @@ import numpy as np
 from pageflip.base.errors import DataError
 from pageflip.base.files import atomic_folder, sha256_of
 from pageflip.base.progress import show_progress, track
-from pageflip.events.decoder_model import log_odds
+from pageflip.events.log_odds import to_log_odds
 from pageflip.events.metrics import Truth, read_truth
-from pageflip.events.temporal import PLANE_SHAPE, PLANES, planes_of
-from pageflip.events.temporal_training import Lesson
+from pageflip.events.temporal import PLANE_SHAPE, PLANES, to_planes
+from pageflip.events.temporal_training import TrainingSequence
 from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.raw_folder import list_frames, read_books
 from pageflip.frames.video import iter_video
-from pageflip.inference import day_zero
+from pageflip.inference import cards, day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.events import Events
 from pageflip.pretraining import compact_network
@@ -61,7 +61,7 @@ class Readers:
         Raises:
             DataError: one is missing, or not as its card says, or they take frames of different sizes.
         """
-        main, other = day_zero.load_day_zero(), compact_network.load()
+        main, other = day_zero.load_day_zero(cards.PRETRAINED), compact_network.load(cards.PRETRAINED)
         if (main.width, main.height) != (other.width, other.height):
             raise DataError(
                 f"day-zero takes frames of {main.width}x{main.height}, its compact network of "
@@ -77,7 +77,7 @@ class Readers:
 
     def read(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The main one's probabilities and the other one's log-odds, float [N], of uint8 [N, height, width, 3]."""
-        return self.main.predict(pixels), log_odds(self.other.predict(pixels), self.other.threshold)
+        return self.main.predict(pixels), to_log_odds(self.other.predict(pixels), self.other.threshold)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def read_footage(file: Path, readers: Readers) -> Footage:
         pixels = np.stack([rgb for _, _, rgb in batch])
         times += [time_s for _, time_s, _ in batch]
         said.append(readers.read(pixels))
-        planes.append(planes_of(pixels))
+        planes.append(to_planes(pixels))
     probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     arrays = {"times_s": np.array(times), "probabilities": probabilities, "other_odds": other_odds}
     arrays["planes"] = np.concatenate(planes)
@@ -158,7 +158,7 @@ def read_footage(file: Path, readers: Readers) -> Footage:
     return Footage(**arrays, truth=truth)
 
 
-def read_clips(folder: Path, readers: Readers) -> tuple[list[Lesson], list[Lesson]]:
+def read_clips(folder: Path, readers: Readers) -> tuple[list[TrainingSequence], list[TrainingSequence]]:
     """The clips of an archive, and those of every fourth book apart; they are kept beside it for the next attempt.
 
     Raises:
@@ -173,7 +173,7 @@ def read_clips(folder: Path, readers: Readers) -> tuple[list[Lesson], list[Lesso
     columns = [arrays[name] for name in ("planes", "log_odds", "states", "other_odds")]
     for begin, end in arrays["spans"]:
         part = unknown if (arrays["books"][begin] + 1) % HELD_EVERY == 0 else known
-        part.append(Lesson(*(column[begin:end] for column in columns)))
+        part.append(TrainingSequence(*(column[begin:end] for column in columns)))
     return known, unknown
 
 
@@ -187,13 +187,13 @@ def _read_archive(folder: Path, readers: Readers, out: Path) -> None:
     while batch := list(islice(frames, BATCH)):
         pixels = np.stack([decode_image(folder / one.path, readers.main.width, readers.main.height) for one in batch])
         said.append(readers.read(pixels))
-        planes[done : done + len(batch)] = planes_of(pixels)
+        planes[done : done + len(batch)] = to_planes(pixels)
         done += len(batch)
     planes.flush()
     probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
     first = [i for i, one in enumerate(files) if not i or files[i - 1].clip != one.clip]
     arrays = {
-        "log_odds": log_odds(probabilities, readers.main.threshold),
+        "log_odds": to_log_odds(probabilities, readers.main.threshold),
         "other_odds": other_odds,
         "states": np.array([one.label == LABELS[1] for one in files], int),
         "books": np.array([books[book_of[one.label, one.video]] for one in files]),

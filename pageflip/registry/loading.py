@@ -13,7 +13,7 @@ from pageflip.base import settings
 from pageflip.base.errors import ConfigError, DataError, UnavailableError
 from pageflip.base.files import sha256_of
 from pageflip.inference import day_zero
-from pageflip.inference.cards import INT8
+from pageflip.inference.cards import INT8, PRETRAINED
 from pageflip.inference.local_models import load_local_model, split_variant
 from pageflip.inference.predictor import Predictor
 from pageflip.registry.client import client
@@ -41,13 +41,13 @@ def load_predictor(model: str, name: str = DEFAULT_MODEL_NAME) -> Predictor:
         DataError: the file is not the one that was registered.
         UnavailableError: MLflow did not answer.
     """
-    predictor = load_local_model(model, name)
+    predictor = load_local_model(model, name, PRETRAINED)
     if predictor is not None:
         return predictor
     model, int8 = split_variant(model)
     version = get_version(name, model)
     if version is None and model == CHAMPION:
-        predictor = day_zero.load_day_zero(name=name, int8=int8)
+        predictor = day_zero.load_day_zero(PRETRAINED, name=name, int8=int8)
         print(f"{name} has no champion yet: {predictor.version} stands in (`make run` trains one)", file=sys.stderr)
         return predictor
     if version is None:

@@ -60,7 +60,8 @@ def licences(initial: str) -> dict[str, str]:
         return terms | {"initial weights": "none, trained from scratch"}
     if initial == cards.NAME:
         return terms | {
-            f"initial weights ({initial}), {of}": text for of, text in cards.read_card()["licences"].items()
+            f"initial weights ({initial}), {of}": text
+            for of, text in cards.read_card(cards.PRETRAINED)["licences"].items()
         }
     return terms | {"initial weights": f"{initial}: those of their source"}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pageflip.evaluation.formatting import format_clock
+from pageflip.events.clock import frame_step_s
 from pageflip.events.metrics import TOLERANCE_MS, Event, match_events
 from pageflip.events.timeline import Timeline
 from pageflip.reports.charts import round_step
@@ -30,7 +31,7 @@ def draw_timeline(timeline: Timeline, max_rows: int = MAX_ROWS) -> dict[str, Any
         name; n_true, n_found, n_matched; shown_s (0 if all of it is shown); rows, each with label, ticks (dicts of at,
         a share of the width, and text), points (of a polyline), true and found (dicts of x, width, matched and note).
     """
-    start_s, step_s = float(timeline.times_s[0]), _frame_duration(timeline.times_s)
+    start_s, step_s = float(timeline.times_s[0]), frame_step_s(timeline.times_s)
     length_s = float(timeline.times_s[-1]) - start_s + step_s
     count = max(1, ceil(length_s / ROW_S - 1e-6), ceil(len(timeline.true) / ROW_EVENTS))
     row_s = length_s / count
@@ -61,10 +62,6 @@ def curve_points(x: np.ndarray, probabilities: np.ndarray, steps: int = STEPS) -
             values = probabilities[step]
             chosen += sorted({int(step[values.argmin()]), int(step[values.argmax()])})
     return " ".join(f"{x[index]:.1f},{100 * (1 - probabilities[index]):.1f}" for index in chosen)
-
-
-def _frame_duration(times_s: np.ndarray) -> float:
-    return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1 / 30
 
 
 def _bands(

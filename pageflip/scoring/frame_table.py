@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from pageflip.footage.frame_scores import FrameScores, Predicts
+from pageflip.footage.frame_scores import FrameScores, NamedPredictor
 from pageflip.frames.names import LABELS
 
 FRAMES_SCHEMA = pa.schema(
@@ -26,7 +26,7 @@ FRAMES_SCHEMA = pa.schema(
 )
 
 
-def frame_table(scores: FrameScores, predictor: Predicts) -> pa.Table:
+def frame_table(scores: FrameScores, predictor: NamedPredictor) -> pa.Table:
     """Return the frame table, in the columns of FRAMES_SCHEMA."""
     known = [
         None if error else probability for probability, error in zip(scores.probabilities, scores.errors, strict=True)

@@ -18,12 +18,13 @@ from pageflip.base import settings, storage
 from pageflip.base.errors import ConfigError, UnavailableError
 from pageflip.base.progress import track
 from pageflip.base.storage import join
-from pageflip.footage.frame_scores import Predicts
+from pageflip.events.sequence_model import SequenceModel
+from pageflip.footage.frame_scores import NamedPredictor
 from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.scoring import pages, quarantine, results, score, uploads
 from pageflip.scoring.ledger import Ledger
 
-LoadPredictor = Callable[[str, str], Predicts]  # of a version or alias, and the registered model's name
+LoadPredictor = Callable[[str, str], NamedPredictor]  # of a version or alias, and the registered model's name
 
 
 def make_plan(
@@ -63,7 +64,7 @@ def make_plan(
 
 
 def _sort_out(
-    uploads_url: str, results_url: str, predictor: Predicts, settle_seconds: float
+    uploads_url: str, results_url: str, predictor: NamedPredictor, settle_seconds: float
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     version_url = results.version_url(results_url, predictor.name, predictor.version)
     suffix = "/" + results.RESULT
@@ -89,7 +90,7 @@ def _sort_out(
 
 
 def score_shard(
-    run: str, store: str, index: int, *, stills: Stills, load_predictor: LoadPredictor
+    run: str, store: str, index: int, *, model: SequenceModel, stills: Stills, load_predictor: LoadPredictor
 ) -> list[dict[str, Any]]:
     """Score the uploads of one shard of the plan and write what became of each."""
     folder = join(store, run, "score")
@@ -107,6 +108,7 @@ def score_shard(
             item["kind"],
             item["fingerprint"],
             predictor=predictor,
+            model=model,
             results_url=plan["results"],
             ledger=ledger,
             run=run,

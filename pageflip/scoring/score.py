@@ -15,12 +15,12 @@ from pageflip.base.errors import DataError, UnavailableError
 from pageflip.base.files import write_json
 from pageflip.base.storage import join
 from pageflip.events.flip import Flip
-from pageflip.events.page_stills import folder_stills, video_stills
-from pageflip.events.reader import holds_flip
+from pageflip.events.sequence_model import SequenceModel
 from pageflip.events.stills import Still
 from pageflip.footage import media
-from pageflip.footage.frame_scores import FrameScores, Predicts, score_files
-from pageflip.footage.media import IMAGE, SEQUENCE, VIDEO, LocalFile
+from pageflip.footage.frame_scores import NamedPredictor
+from pageflip.footage.media import IMAGE, SEQUENCE, LocalFile
+from pageflip.footage.read_events import StillsOutput, read_events
 from pageflip.params.scoring import Stills
 from pageflip.scoring import uploads
 from pageflip.scoring.frame_table import frame_table
@@ -49,7 +49,8 @@ def score_upload(
     kind: str,
     fingerprint: str,
     *,
-    predictor: Predicts,
+    predictor: NamedPredictor,
+    model: SequenceModel,
     results_url: str,
     ledger: Ledger,
     run: str,
@@ -60,6 +61,7 @@ def score_upload(
     An upload that is no longer what the fingerprint says is left for the next run.
 
     Args:
+        model: temporal network and decoder.
         stills: how page stills are chosen; None takes the defaults.
 
     Raises:
@@ -74,7 +76,9 @@ def score_upload(
     try:
         with uploads.fetched(upload) as files, ledger.attempt(upload) as lost:
             hopeless = lost >= MOST_ATTEMPTS
-            return _score(upload, files, predictor, results_url, ledger, run, stills or Stills(), hopeless=hopeless)
+            return _score(
+                upload, files, predictor, model, results_url, ledger, run, stills or Stills(), hopeless=hopeless
+            )
     except FileNotFoundError:
         return Outcome(name, GONE)
     except OSError as error:
@@ -84,7 +88,8 @@ def score_upload(
 def _score(
     upload: Upload,
     files: list[LocalFile],
-    predictor: Predicts,
+    predictor: NamedPredictor,
+    model: SequenceModel,
     results_url: str,
     ledger: Ledger,
     run: str,
@@ -105,7 +110,7 @@ def _score(
             if hopeless:
                 reason = f"scoring it ended the process {MOST_ATTEMPTS} times"
             else:
-                reason = _prepare(upload, files, sha256, prepared, predictor, run, stills)
+                reason = _prepare(upload, files, sha256, prepared, predictor, model, run, stills)
             now = uploads.look_again(upload.url, upload.kind)
             if now is None or now.fingerprint != upload.fingerprint:  # so that what was read was not the upload
                 return Outcome(upload.name, CHANGED if now else GONE)
@@ -127,21 +132,21 @@ def _prepare(
     files: list[LocalFile],
     sha256: str,
     folder: Path,
-    predictor: Predicts,
+    predictor: NamedPredictor,
+    model: SequenceModel,
     run: str,
     plan: Stills,
 ) -> str | None:
     """Write an upload's result into `folder`; return the reason when it cannot be scored."""
     try:
-        scores = score_files(upload.kind, files, predictor)
-        flips = scores.flips
-        stills = _keep_stills(upload.kind, files, scores, flips, plan, folder)
+        output = StillsOutput(plan, folder / STILLS)
+        scores, stills = read_events(upload.kind, files, predictor, model, output)
     except DataError as error:
         reason = error.message
         for file in files:
             reason = reason.replace(str(file.path), file.name)
         return media.printable(reason)
-    probabilities = np.array(scores.probabilities, np.float32)
+    flips, probabilities = scores.flips, np.array(scores.probabilities, np.float32)
     head = {
         "upload": upload.name,
         "kind": upload.kind,
@@ -158,7 +163,7 @@ def _prepare(
         "flip_frames": int((probabilities >= predictor.threshold).sum()),
         "review_frames": sum(predictor.to_review(probability) for probability in scores.probabilities),
         "flips": len(flips),
-        "holds_flip": None if upload.kind == IMAGE else holds_flip(flips),
+        "holds_flip": None if upload.kind == IMAGE else bool(flips),
         "stills": len(stills),
         "duration_s": scores.times_s[-1],
         "ignored_files": [f.name for f in files if upload.kind == SEQUENCE and not media.is_image(f.name)][:LISTED],
@@ -174,19 +179,6 @@ def _prepare(
     (folder / "index.html").write_bytes(page)
     write_json(folder / RESULT, result)
     return None
-
-
-def _keep_stills(
-    kind: str, files: list[LocalFile], scores: FrameScores, flips: list[Flip], plan: Stills, folder: Path
-) -> list[Still]:
-    """Write the page stills below `folder`; a single picture has none."""
-    if kind == IMAGE:
-        return []
-    (folder / STILLS).mkdir()
-    if kind == VIDEO:
-        return video_stills(files[0].path, flips, scores.in_sequence, scores.times_s, plan, folder / STILLS)
-    paths = [file.path for file in files if media.is_image(file.name)]
-    return folder_stills(paths, flips, scores.in_sequence, plan, folder / STILLS)
 
 
 def _still(still: Still) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pageflip.events.sequence_model import SequenceModel
 from pageflip.inference.predictor import Predictor
+from uploads_factory import sequence_model as load_shipped
 
 
 @pytest.fixture
@@ -42,3 +44,9 @@ def results(tmp_path: Path) -> Path:
 def predictor(write_model, tmp_path_factory) -> Predictor:
     """A model that calls bright frames flips, as version 3."""
     return Predictor.load(write_model(tmp_path_factory.mktemp("model") / "m.onnx"), name="pageflip", version="3")
+
+
+@pytest.fixture(scope="session")
+def sequence_model() -> SequenceModel:
+    """The temporal network and decoder that ship with the package."""
+    return load_shipped()

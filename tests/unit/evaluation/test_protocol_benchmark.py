@@ -18,8 +18,12 @@ from pageflip.evaluation.formatting import format_score
 from pageflip.evaluation.protocol_benchmark import benchmark_protocols
 from pageflip.evaluation.protocol_training import FoldProgress
 from pageflip.evaluation.temporal_refinement import refine_clips
+from pageflip.events.temporal import load_temporal
 from pageflip.frames.pack import open_pack
+from pageflip.inference.cards import PRETRAINED
 from pageflip.params.all import load_params
+
+TEMPORAL = load_temporal(PRETRAINED)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,9 @@ def measured(packed, tiny_params, tmp_path_factory):
     """The folder and the result of one run of all protocols."""
     out = tmp_path_factory.mktemp("protocols")
     params = load_params(tiny_params)
-    return out, benchmark_protocols(packed[0], out, model="cnn", params=params, wanted=params.protocols.run)
+    return out, benchmark_protocols(
+        packed[0], out, model="cnn", params=params, temporal=TEMPORAL, wanted=params.protocols.run
+    )
 
 
 def refuse_training(*args, **kwargs):
@@ -87,7 +93,7 @@ def test_each_protocol_also_tells_what_its_test_frames_are_with_their_neighbours
             folder = next(folder for folder, facts in folds.items() if facts == told)
             table = pd.read_parquet(folder / "predictions.parquet")
             table = table.assign(frame=index["frame"].to_numpy()[table["row"]])
-            flips = refine_clips(table, pack, fold["threshold"]) >= 0.5
+            flips = refine_clips(table, pack, fold["threshold"], TEMPORAL) >= 0.5
             hits, called = hits + int((flips & (table["target"] == 1)).sum()), called + int(flips.sum())
         assert entry["in_sequence"]["f1"] == pytest.approx(2 * hits / (called + entry["n_flip"]))
         assert f"{format_score(entry['in_sequence']['f1'])} (" in (out / "cnn" / "protocols.md").read_text()
@@ -105,7 +111,7 @@ def test_a_second_run_trains_nothing_and_gives_the_same_bytes(measured, packed, 
     before = (out / "cnn" / "protocols.json").read_bytes()
     monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     params = load_params(tiny_params)
-    benchmark_protocols(packed[0], out, model="cnn", params=params, wanted=["supplied"])
+    benchmark_protocols(packed[0], out, model="cnn", params=params, temporal=TEMPORAL, wanted=["supplied"])
     assert (out / "cnn" / "protocols.json").read_bytes() == before
 
 
@@ -121,7 +127,9 @@ def test_a_killed_run_goes_on_with_the_fold_that_it_was_killed_in(packed, tiny_p
     monkeypatch.setattr(protocol_training.loop, "train_network", die_in_the_second)
     for expected in (pytest.raises(KeyboardInterrupt), nullcontext()):
         with expected:
-            benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, wanted=["clip-disjoint"])
+            benchmark_protocols(
+                packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, wanted=["clip-disjoint"]
+            )
     assert len(begun) == 3
     assert begun[1] == begun[2] != begun[0]
 
@@ -143,7 +151,7 @@ def test_a_fold_of_other_params_frames_or_code_is_not_taken_for_finished(
         monkeypatch.setattr(protocol_training.training_checkpoints, "training_code", lambda: files)
     monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     with pytest.raises(AssertionError, match="trained again"):
-        benchmark_protocols(raw, out, model="cnn", params=params, wanted=["supplied"])
+        benchmark_protocols(raw, out, model="cnn", params=params, temporal=TEMPORAL, wanted=["supplied"])
 
 
 def test_without_books_that_protocol_is_refused_and_the_others_go_on(
@@ -165,15 +173,17 @@ def test_without_books_that_protocol_is_refused_and_the_others_go_on(
     assert [entry["name"] for entry in result["refused"]] == ["leave-one-book-out"]
     params = load_params(tiny_params)
     with pytest.raises(DataError, match="the book of 12 clips is unknown"):
-        benchmark_protocols(raw, tmp_path / "out", model="cnn", params=params, wanted=["leave-one-book-out"])
+        benchmark_protocols(
+            raw, tmp_path / "out", model="cnn", params=params, temporal=TEMPORAL, wanted=["leave-one-book-out"]
+        )
 
 
 def test_unknown_names_are_refused_before_anything_is_decoded(packed, tiny_params, tmp_path):
     params = load_params(tiny_params)
     with pytest.raises(ConfigError, match=r"no protocol 'random'\n.*known are clip-disjoint"):
-        benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, wanted=["random"])
+        benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, wanted=["random"])
     with pytest.raises(ConfigError, match=r"no network 'vit'\n.*known are .*cnn"):
-        benchmark_protocols(packed[0], tmp_path, model="vit", params=params, wanted=["supplied"])
+        benchmark_protocols(packed[0], tmp_path, model="vit", params=params, temporal=TEMPORAL, wanted=["supplied"])
     assert list(tmp_path.iterdir()) == []
 
 

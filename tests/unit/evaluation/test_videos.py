@@ -68,8 +68,8 @@ def test_a_folder_without_labelled_videos_is_refused(tmp_path):
         list_videos(tmp_path / "nowhere")
 
 
-def test_found_flips_are_held_against_the_truth_of_all_videos(filmed, predictor):
-    result, timelines = evaluate_videos(filmed, predictor)
+def test_found_flips_are_held_against_the_truth_of_all_videos(filmed, predictor, sequence_model):
+    result, timelines = evaluate_videos(filmed, predictor, sequence_model)
     scores = result["finders"]["decoder"]
     assert (scores["n_true"], scores["n_found"], scores["n_matched"]) == (4, 4, 3)
     assert scores["f1"] == 0.75
@@ -82,26 +82,26 @@ def test_found_flips_are_held_against_the_truth_of_all_videos(filmed, predictor)
     assert timelines[0].true[0] == pytest.approx((1.0, 59 / 30), abs=1e-3)
 
 
-def test_page_stills_are_judged_on_request_and_not_kept(filmed, predictor):
+def test_page_stills_are_judged_on_request_and_not_kept(filmed, predictor, sequence_model):
     before = sorted(filmed.iterdir())
-    result, _ = evaluate_videos(filmed, predictor, plan=Stills())
+    result, _ = evaluate_videos(filmed, predictor, sequence_model, plan=Stills())
     assert result["stills"]["n_openings"] == 6
     assert result["stills"]["n_stills"] > 0
     assert sorted(filmed.iterdir()) == before
 
 
-def test_a_truth_that_cannot_be_of_the_video_is_refused(tmp_path, predictor):
+def test_a_truth_that_cannot_be_of_the_video_is_refused(tmp_path, predictor, sequence_model):
     path = film(tmp_path / "short.mp4", frames=40)
     with pytest.raises(DataError, match=r"names frame 131, but .*short.mp4 has 40 frames"):
-        evaluate_videos(tmp_path, predictor)
+        evaluate_videos(tmp_path, predictor, sequence_model)
     for content in ("[1]", "no json", '{"events": []}', '{"fps": 30, "events": [{"start_frame": 9, "end_frame": 3}]}'):
         path.with_suffix(".events.json").write_text(content)
         with pytest.raises(DataError, match=r"short\.events\.json"):
-            evaluate_videos(tmp_path, predictor)
+            evaluate_videos(tmp_path, predictor, sequence_model)
 
 
-def test_the_page_shows_a_band_for_each_event_and_asks_for_nothing(filmed, predictor, tmp_path):
-    result, timelines = evaluate_videos(filmed, predictor, plan=Stills())
+def test_the_page_shows_a_band_for_each_event_and_asks_for_nothing(filmed, predictor, sequence_model, tmp_path):
+    result, timelines = evaluate_videos(filmed, predictor, sequence_model, plan=Stills())
     write_videos_report(tmp_path / "out", result, timelines)
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     bands = [tag["class"] for name, tag in Page(text).elements if name == "rect" and "event" in tag["class"]]
@@ -110,8 +110,8 @@ def test_the_page_shows_a_band_for_each_event_and_asks_for_nothing(filmed, predi
     assert json.loads((tmp_path / "out" / VIDEOS_FILE).read_text()) == result
 
 
-def test_the_page_escapes_hostile_names(filmed, predictor, tmp_path):
-    result, timelines = evaluate_videos(filmed, predictor)
+def test_the_page_escapes_hostile_names(filmed, predictor, sequence_model, tmp_path):
+    result, timelines = evaluate_videos(filmed, predictor, sequence_model)
     result["videos"][0]["video"] = HOSTILE
     write_videos_report(tmp_path, result, [type(timelines[0])(HOSTILE, *list(vars(timelines[0]).values())[1:])])
     assert "<script" not in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from pageflip.base.errors import DataError
-from pageflip.events.decoder import FlipStream, best_segments, decode_flips, edges_of
+from pageflip.events.decoder import FlipStream, best_segments, decode_flips, frame_edges
 from pageflip.events.decoder_model import (
     FLIP,
     REST,
-    EventModel,
-    Evidence,
-    load_event_model,
-    log_odds,
+    DecoderModel,
+    EmissionWeights,
+    load_decoder_model,
     to_json,
 )
 from pageflip.events.durations import Durations
+from pageflip.events.log_odds import to_log_odds
 
 FPS = 30
 
@@ -37,7 +37,7 @@ def model_of(
 ):
     """Log-normal durations around the given seconds, and evidence from the frame itself."""
     durations = [Durations(math.log(seconds), sd, broad, 1.2, tail_s) for seconds in (rest, flip)]
-    return EventModel(*durations, Evidence(offsets, weights, 5.0, 0.25, level, 0.0, per_s), again, {})
+    return DecoderModel(*durations, EmissionWeights(offsets, weights, 5.0, 0.25, level, 0.0, per_s), again, {})
 
 
 def score_of(boundaries, states, ratios, edges, model):
@@ -206,7 +206,7 @@ def test_a_stream_can_be_used_again_after_its_end():
 
 
 def test_log_odds_are_measured_from_the_models_threshold():
-    odds = log_odds(np.array([0.3, 0.5, 1.0, 0.0]), 0.3)
+    odds = to_log_odds(np.array([0.3, 0.5, 1.0, 0.0]), 0.3)
     assert odds[0] == pytest.approx(0)
     assert odds[1] > 0
     assert (odds[2], odds[3]) == (6.0, -6.0)
@@ -215,17 +215,17 @@ def test_log_odds_are_measured_from_the_models_threshold():
 def test_learnt_numbers_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "events.json"
     path.write_text(to_json(model_of(**CONTEXT)), encoding="utf-8")
-    assert load_event_model(path) == model_of(**CONTEXT)
+    assert load_decoder_model(path) == model_of(**CONTEXT)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"format": 2}', '{"format": 1, "rest": {}}'])
 def test_a_file_that_holds_no_learnt_numbers_is_refused(tmp_path, text):
     path = tmp_path / "events.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match="holds no numbers of events"):
-        load_event_model(path)
+    with pytest.raises(DataError, match="holds no decoder parameters"):
+        load_decoder_model(path)
 
 
 def test_edges_stand_where_frames_begin_and_the_last_one_ends():
-    assert edges_of(np.array([0.0, 0.1, 0.2])) == pytest.approx([0, 0.1, 0.2, 0.3])
-    assert edges_of(np.array([1.0])) == pytest.approx([1, 1 + 1 / 30])
+    assert frame_edges(np.array([0.0, 0.1, 0.2])) == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert frame_edges(np.array([1.0])) == pytest.approx([1, 1 + 1 / 30])

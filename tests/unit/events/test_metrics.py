@@ -88,5 +88,5 @@ def test_the_truth_of_a_drawn_video_is_read_in_seconds():
     page = {"start_frame": 0, "end_frame": 14, "left": 6, "right": 7}
     truth = read_truth({"fps": 30, "frames": 60, "events": [event], "pages": [page]})
     assert (truth.events, truth.aborted, truth.pages) == (((0.5, 1.0),), (True,), ((0, 14, (6, 7)),))
-    with pytest.raises(DataError, match=r"no truth of a video: KeyError\('fps'\)"):
+    with pytest.raises(DataError, match=r"no labels of a video: KeyError\('fps'\)"):
         read_truth({})

@@ -7,7 +7,16 @@ import pytest
 from PIL import Image
 
 from pageflip.events.flip import Flip
-from pageflip.events.stills import Picture, Rest, agreeing_share, agreement, find_rests, judge, measure, pick_stills
+from pageflip.events.stills import (
+    Picture,
+    Rest,
+    agreeing_share,
+    agreement,
+    find_rests,
+    measure_picture,
+    pick_stills,
+    rate_candidates,
+)
 from pageflip.params.scoring import Stills
 
 FPS, WIDE, TALL = 30, 180, 320
@@ -80,7 +89,7 @@ def test_frames_that_cannot_be_read_are_no_candidates():
 
 def best_of(pictures, probabilities=None):
     known = np.full(len(pictures), 0.1) if probabilities is None else np.array(probabilities)
-    return int(judge([measure(rgb) for rgb in pictures], known)["score"].argmax())
+    return int(rate_candidates([measure_picture(rgb) for rgb in pictures], known)["score"].argmax())
 
 
 def test_the_sharpest_frame_is_kept():
@@ -90,7 +99,7 @@ def test_the_sharpest_frame_is_kept():
 def test_a_frame_without_the_hand_is_kept():
     pictures = [with_hand(page(1)), page(1), page(1)]
     assert best_of(pictures) in (1, 2)
-    assert judge([measure(rgb) for rgb in pictures], np.full(3, 0.1))["covered"][0] > 0.1
+    assert rate_candidates([measure_picture(rgb) for rgb in pictures], np.full(3, 0.1))["covered"][0] > 0.1
 
 
 def test_a_frame_that_is_well_exposed_is_kept():
@@ -104,9 +113,9 @@ def test_the_frame_that_looks_least_like_a_flip_is_kept_among_equals():
 
 @pytest.mark.parametrize("shift", [0, 2])
 def test_the_same_page_is_known_again_under_a_hand_and_after_a_nudge(shift):
-    one = measure(page(1)).small
-    assert agreeing_share(agreement(one, measure(with_hand(page(1, shift))).small), 0.85) >= 0.65
-    assert agreeing_share(agreement(one, measure(page(2, shift)).small), 0.85) < 0.65
+    one = measure_picture(page(1)).small
+    assert agreeing_share(agreement(one, measure_picture(with_hand(page(1, shift))).small), 0.85) >= 0.65
+    assert agreeing_share(agreement(one, measure_picture(page(2, shift)).small), 0.85) < 0.65
 
 
 def test_two_rests_of_the_same_pages_share_the_better_still(tmp_path):

@@ -11,7 +11,7 @@ import torch
 
 from pageflip.base.errors import DataError
 from pageflip.events import temporal_training
-from pageflip.events.decoder_model import log_odds
+from pageflip.events.log_odds import to_log_odds
 from pageflip.events.reader import SequenceReader
 from pageflip.events.stream import SequenceStream
 from pageflip.events.temporal import (
@@ -24,11 +24,11 @@ from pageflip.events.temporal import (
     WIDTH,
     FrameEncoder,
     load_temporal,
-    planes_of,
     refine,
+    to_planes,
 )
 from pageflip.events.temporal_network import TemporalNetwork, TemporalShape
-from pageflip.events.temporal_training import Lesson, train_temporal, write_temporal
+from pageflip.events.temporal_training import TrainingSequence, export_temporal, train_temporal
 from pageflip.params.all import load_params
 from pageflip.synthetic.video import VideoPlan, write_video
 
@@ -44,49 +44,50 @@ def chances(count=COUNT, seed=6):
     return np.random.default_rng(seed).random(count)
 
 
-def in_sequence(frames, probabilities, times, model=None):
+def in_sequence(frames, probabilities, times, model):
     return refine(FrameEncoder(model).push(frames, times), probabilities, times, 0.5, model)
 
 
 def test_the_files_say_what_the_network_says(tmp_path):
     torch.manual_seed(1)
     network = TemporalNetwork(TemporalShape(channels=(4, 8), width=8)).eval()
-    write_temporal(network, tmp_path, {})
+    export_temporal(network, tmp_path, {})
     frames, probabilities = pictures(), chances()
-    floats = torch.from_numpy(planes_of(np.concatenate([frames[:1], frames]))).float() / 255
-    odds = torch.from_numpy(log_odds(probabilities, 0.5)).float()
+    floats = torch.from_numpy(to_planes(np.concatenate([frames[:1], frames]))).float() / 255
+    odds = torch.from_numpy(to_log_odds(probabilities, 0.5)).float()
     with torch.inference_mode():
         expected = torch.sigmoid(network(floats[None], odds[None]))[0].numpy()
     found = in_sequence(frames, probabilities, np.arange(COUNT) * STEP_S, load_temporal(tmp_path))
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_it_does_not_matter_how_frames_are_cut_into_batches():
+def test_it_does_not_matter_how_frames_are_cut_into_batches(sequence_model):
     frames, times = pictures(), np.arange(COUNT) * STEP_S
-    whole, encoder = FrameEncoder().push(frames, times), FrameEncoder()
+    encoder = FrameEncoder(sequence_model.temporal)
+    whole = FrameEncoder(sequence_model.temporal).push(frames, times)
     parts = [encoder.push(frames[part], times[part]) for part in np.split(np.arange(COUNT), [1, 7, 30])]
     assert np.concatenate(parts) == pytest.approx(whole, abs=1e-4)
 
 
-def test_a_recording_of_twice_as_many_frames_a_second_is_read_at_the_usual_rate():
+def test_a_recording_of_twice_as_many_frames_a_second_is_read_at_the_usual_rate(sequence_model):
     frames, probabilities, times = pictures(), chances(), np.arange(COUNT) * STEP_S
-    usual = in_sequence(frames, probabilities, times)
+    usual = in_sequence(frames, probabilities, times, sequence_model.temporal)
     dense_times = np.arange(2 * COUNT - 1) * STEP_S / 2
     twice = np.arange(2 * COUNT - 1) // 2
-    dense = in_sequence(frames[twice], probabilities[twice], dense_times)
+    dense = in_sequence(frames[twice], probabilities[twice], dense_times, sequence_model.temporal)
     assert dense[::2] == pytest.approx(usual, abs=1e-4)
 
 
-def test_planes_of_frames_of_any_size_are_alike():
+def test_to_planes_frames_of_any_size_are_alike():
     for height, width in ((192, 108), (192, 54), (720, 1280)):
-        assert planes_of(np.zeros((3, height, width, 3), np.uint8)).shape == (3, PLANES, *PLANE_SHAPE)
-    assert planes_of(np.zeros((0, 192, 108, 3), np.uint8)).shape == (0, PLANES, *PLANE_SHAPE)
+        assert to_planes(np.zeros((3, height, width, 3), np.uint8)).shape == (3, PLANES, *PLANE_SHAPE)
+    assert to_planes(np.zeros((0, 192, 108, 3), np.uint8)).shape == (0, PLANES, *PLANE_SHAPE)
 
 
 def test_planes_keep_every_pixels_luma_and_the_colours_of_each_four():
     """By the formulas of ITU-R BT.601."""
     frames = pictures(2)
-    planes = planes_of(frames)
+    planes = to_planes(frames)
     red, green, blue = (frames[..., channel].astype(float) for channel in range(3))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     for number in range(LUMA_PLANES):
@@ -96,16 +97,18 @@ def test_planes_keep_every_pixels_luma_and_the_colours_of_each_four():
         assert planes[:, plane] == pytest.approx(of_four, abs=2)
 
 
-def test_vectors_of_planes_are_those_of_their_frames():
+def test_features_of_planes_are_those_of_their_frames(sequence_model):
     frames, times = pictures(), np.arange(COUNT) * STEP_S
-    assert FrameEncoder().push_planes(planes_of(frames), times) == pytest.approx(FrameEncoder().push(frames, times))
+    one, two = (FrameEncoder(sequence_model.temporal) for _ in range(2))
+    assert one.push_planes(to_planes(frames), times) == pytest.approx(two.push(frames, times))
 
 
-def test_a_recording_without_readable_frames_has_no_flips():
-    reader = SequenceReader(Oracle())
+def test_a_recording_without_readable_frames_has_no_flips(sequence_model):
+    reader = SequenceReader(Oracle(), sequence_model)
     assert np.isnan(reader.push([None, None], [0.0, 0.1])).all()
-    assert np.isnan(reader.in_sequence()).all()
-    assert reader.flips() == []
+    refined = reader.in_sequence()
+    assert np.isnan(refined).all()
+    assert reader.flips(refined) == []
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path):
@@ -148,29 +151,32 @@ def drawn_video():
     return frames, states
 
 
-def test_single_wrong_frames_are_mended_by_their_neighbours():
+def test_single_wrong_frames_are_mended_by_their_neighbours(sequence_model):
     frames, states = drawn_video()
-    reader = SequenceReader(Oracle())
+    reader = SequenceReader(Oracle(), sequence_model)
     alone = np.array(reader.push(*zip(*frames, strict=True))) >= 0.5
-    together = reader.in_sequence() >= 0.5
+    refined = reader.in_sequence()
+    together = refined >= 0.5
     assert (alone != states).mean() > 0.15
     assert (together != states).mean() < 0.08
-    assert len(reader.flips()) == 3
+    assert len(reader.flips(refined)) == 3
 
 
-def test_a_stream_with_endless_lag_finds_what_the_whole_recording_gives():
+def test_a_stream_with_endless_lag_finds_what_the_whole_recording_gives(sequence_model):
     frames, _ = drawn_video()
-    reader, stream = SequenceReader(Oracle()), SequenceStream(Oracle(), math.inf)
+    reader, stream = SequenceReader(Oracle(), sequence_model), SequenceStream(Oracle(), sequence_model, math.inf)
     reader.push(*zip(*frames, strict=True))
     found = [flip for rgb, time_s in frames for flip in stream.push(rgb, time_s)] + stream.finish()
     rounded = [replace(flip, peak_probability=round(flip.peak_probability, 3)) for flip in found]
-    assert rounded == [replace(flip, peak_probability=round(flip.peak_probability, 3)) for flip in reader.flips()]
+    assert rounded == [
+        replace(flip, peak_probability=round(flip.peak_probability, 3)) for flip in reader.flips(reader.in_sequence())
+    ]
 
 
-def test_a_stream_tells_a_flip_within_its_lag():
+def test_a_stream_tells_a_flip_within_its_lag(sequence_model):
     frames, _ = drawn_video()
-    stream = SequenceStream(Oracle(), 0.6)
-    reach_s = load_temporal().reach * STEP_S
+    stream = SequenceStream(Oracle(), sequence_model, 0.6)
+    reach_s = sequence_model.temporal.reach * STEP_S
     told = [(flip, time_s) for rgb, time_s in frames for flip in stream.push(rgb, time_s)]
     assert told
     assert all(now - flip.end_s <= reach_s + 0.6 + 3 * STEP_S for flip, now in told)
@@ -184,7 +190,7 @@ def test_training_finds_what_moves(tmp_path):
     rng = np.random.default_rng(0)
     lessons = [moving_square(rng) for _ in range(4)]
     network = train_temporal(lessons, shortened(steps=60, window=32, short_share=0, rotate=0), 3, lambda *_: None)
-    write_temporal(network, tmp_path, {})
+    export_temporal(network, tmp_path, {})
     unseen = moving_square(rng)
     count = len(unseen.states)
     model, times = load_temporal(tmp_path), np.arange(count) * STEP_S
@@ -196,9 +202,9 @@ def test_clips_of_a_few_frames_teach_too(tmp_path):
     """Nothing moves, and each clip shows one state: only the log-odds tell."""
     rng = np.random.default_rng(1)
     frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
-    lessons = [Lesson(planes_of(frames), np.full(3, 6.0 * state - 3), np.full(3, state)) for state in (0, 1)]
+    lessons = [TrainingSequence(to_planes(frames), np.full(3, 6.0 * state - 3), np.full(3, state)) for state in (0, 1)]
     network = train_temporal(lessons, shortened(steps=40, window=16, short_share=1), 3, lambda *_: None)
-    write_temporal(network, tmp_path, {})
+    export_temporal(network, tmp_path, {})
     for count in (1, 3):
         for chance in (0.05, 0.95):
             given = frames[:count], np.full(count, chance), np.arange(count) * STEP_S
@@ -211,12 +217,12 @@ def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
     rng = np.random.default_rng(2)
     frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
     odds = [np.full(3, 6.0 * state - 3) for state in (0, 1)]
-    lessons = [Lesson(planes_of(frames), odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
+    lessons = [TrainingSequence(to_planes(frames), odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
     for share, right in ((1.0, True), (0.0, False)):
         plan = shortened(steps=40, window=16, short_share=1, compact_network_share=share)
         folder = tmp_path / str(share)
         folder.mkdir()
-        write_temporal(train_temporal(lessons, plan, 3, lambda *_: None), folder, {})
+        export_temporal(train_temporal(lessons, plan, 3, lambda *_: None), folder, {})
         found = in_sequence(frames, np.full(3, 0.95), np.arange(3) * STEP_S, load_temporal(folder))
         assert ((found >= 0.5) == right).all()
 
@@ -232,19 +238,19 @@ def moving_square(rng):
     frames = rng.integers(40, 50, (len(states), HEIGHT, WIDTH, 3), np.uint8)
     for frame, place in zip(frames, places, strict=True):
         frame[60:120, 2 * place : 2 * place + 28] = 220
-    return Lesson(planes_of(frames), np.zeros(len(states)), states)
+    return TrainingSequence(to_planes(frames), np.zeros(len(states)), states)
 
 
 @pytest.mark.parametrize("moved", [0.0, 1.0])
 def test_a_window_is_mirrored_as_its_frames_are(monkeypatch, moved):
     """With all other changes at nothing, moving by nothing too."""
-    for name, value in (("GAMMA", 0.0), ("NOISE", 0.0), ("MOVED_SHARE", moved)):
+    for name, value in (("MAX_LOG_GAMMA", 0.0), ("MAX_NOISE", 0.0), ("MOVED_SHARE", moved)):
         monkeypatch.setattr(temporal_training, name, value)
     plan = PLAN.model_copy(update={"light": 0.0, "shift": 0.0, "zoom": 0.0, "rotate": 0.0})
     frames, rng, seen = pictures(2), np.random.default_rng(1), set()
-    wanted = [planes_of(frames) / 255, planes_of(frames[:, :, ::-1]) / 255]
+    wanted = [to_planes(frames) / 255, to_planes(frames[:, :, ::-1]) / 255]
     for _ in range(8):
-        found = temporal_training._changed(planes_of(frames), plan, rng).numpy()
+        found = temporal_training._augment(to_planes(frames), plan, rng).numpy()
         differences = [np.abs(found - planes).max() for planes in wanted]
         assert min(differences) < 0.02
         seen.add(int(np.argmin(differences)))
@@ -252,5 +258,5 @@ def test_a_window_is_mirrored_as_its_frames_are(monkeypatch, moved):
 
 
 def test_nothing_to_learn_from_is_refused():
-    with pytest.raises(DataError, match="no videos to learn from"):
+    with pytest.raises(DataError, match="no videos to train on"):
         train_temporal([], PLAN, 1, lambda *_: None)

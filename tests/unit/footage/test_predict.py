@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from pageflip.base.errors import ConfigError
-from pageflip.footage.predict import find_events, list_inputs, predict_files, sequence_facts
+from pageflip.footage.predict import events_as_json, find_events, list_inputs, predict_files
 from pageflip.inference.predictor import BATCH, Predictor
-from pageflip.params.scoring import Stills
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +97,9 @@ def test_frames_in_the_review_band_are_marked(predictor, tmp_path):
     assert [row.review for row in predict_files(predictor, [tmp_path / "128.png"])] == [False]
 
 
-def test_a_sequence_keeps_the_scores_of_its_frames_and_does_not_print_them(predictor, tmp_path):
-    (found,) = find_events(predictor, [video(tmp_path / "v.mp4", [40] * 5 + [220] * 8 + [40] * 5)], None, Stills())
+def test_a_sequence_keeps_the_scores_of_its_frames_and_does_not_print_them(predictor, sequence_model, tmp_path):
+    (found,) = find_events(predictor, sequence_model, [video(tmp_path / "v.mp4", [40] * 5 + [220] * 8 + [40] * 5)])
     assert len(found.probabilities) == len(found.times_s) == found.frames == 18
     assert (np.array(found.probabilities) >= 0.5).tolist() == [False] * 5 + [True] * 8 + [False] * 5
     assert found.times_s[10] == pytest.approx(1.0)
-    assert not {"probabilities", "times_s"} & set(sequence_facts(found))
+    assert not {"probabilities", "times_s"} & set(events_as_json(found))

@@ -60,15 +60,15 @@ def test_the_package_that_is_named_is_the_one_of_the_requirements(params_file):
 
 
 def test_day_zero_is_the_committed_model():
-    card = cards.read_card()
+    card = cards.read_card(cards.PRETRAINED)
     network = make(stages=card["params"]["network"]["stages"], last=card["params"]["network"]["last"])
     load_initial(network, "day-zero")
-    committed = day_zero.load_day_zero()
+    committed = day_zero.load_day_zero(cards.PRETRAINED)
     frames = torch.randint(0, 256, (2, committed.height, committed.width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = torch.sigmoid(network.eval()(frames.permute(0, 3, 1, 2) / 255) / card["temperature"])
     assert committed.predict(frames.numpy()) == pytest.approx(expected.numpy(), abs=1e-3)
-    assert fingerprint("day-zero", "efficientnet_lite0") == sha256_of(cards.FOLDER / cards.WEIGHTS_FILE)
+    assert fingerprint("day-zero", "efficientnet_lite0") == sha256_of(cards.PRETRAINED / cards.WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def compact(channels=None, seed=0):
     torch.manual_seed(seed)
-    channels = channels or cards.read_compact_card()["params"]["network"]["channels"]
+    channels = channels or cards.read_compact_card(cards.PRETRAINED)["params"]["network"]["channels"]
     return build_network("cnn", {"channels": tuple(channels), "dropout": 0.0})
 
 
@@ -98,7 +98,7 @@ def test_day_zero_of_the_compact_network_is_its_own():
     for network in (one, two):
         load_initial(network, "day-zero")
     assert all(torch.equal(tensor, two.state_dict()[name]) for name, tensor in one.state_dict().items())
-    assert fingerprint("day-zero", "cnn") == sha256_of(cards.FOLDER / cards.COMPACT_WEIGHTS_FILE)
+    assert fingerprint("day-zero", "cnn") == sha256_of(cards.PRETRAINED / cards.COMPACT_WEIGHTS_FILE)
 
 
 def test_the_compact_network_takes_a_file_of_its_own_channels_only(tmp_path):

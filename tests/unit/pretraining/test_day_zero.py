@@ -77,7 +77,7 @@ def test_model_weights_and_card_are_written_and_agree(made):
     assert cards.read_card(out) == json.loads(json.dumps(card))
     assert card["onnx_sha256"] == sha256_of(out / "day-zero.onnx")
     assert card["weights_sha256"] == sha256_of(out / "day-zero.safetensors")
-    predictor = day_zero.load_day_zero(folder=out)
+    predictor = day_zero.load_day_zero(out)
     assert (predictor.width, predictor.height, predictor.threshold) == (32, 56, card["threshold"])
     assert predictor.predict(np.zeros((3, 56, 32, 3), np.uint8)).shape == (3,)
 
@@ -209,29 +209,29 @@ def test_a_file_that_was_changed_or_lost_is_refused(copied, name):
         cards.checked_file(name, copied)
     if name == cards.MODEL_FILE:
         with pytest.raises(DataError, match="it is missing"):
-            day_zero.load_day_zero(folder=copied)
+            day_zero.load_day_zero(copied)
 
 
 def test_without_a_card_there_is_no_model(copied):
     (copied / cards.CARD_FILE).unlink()
     with pytest.raises(DataError, match=r"there is no model day-zero in(.*\n.*)make day-zero"):
-        day_zero.load_day_zero(folder=copied)
+        day_zero.load_day_zero(copied)
 
 
 def test_its_version_is_a_name_too_and_another_version_is_refused(copied):
-    version = day_zero.load_day_zero(folder=copied).version
+    version = day_zero.load_day_zero(copied).version
     assert re.fullmatch(r"day-zero-[0-9a-f]{12}", version)
-    assert day_zero.load_day_zero(version, folder=copied).version == version
+    assert day_zero.load_day_zero(copied, version).version == version
     with pytest.raises(ConfigError, match=f"the model day-zero-000000000000 is not here, but {version}"):
-        day_zero.load_day_zero("day-zero-000000000000", folder=copied)
+        day_zero.load_day_zero(copied, "day-zero-000000000000")
 
 
 def test_the_committed_model_is_whole_small_and_packaged():
-    card = cards.read_card()
-    model = cards.checked_file(cards.MODEL_FILE)
+    card = cards.read_card(cards.PRETRAINED)
+    model = cards.checked_file(cards.MODEL_FILE, cards.PRETRAINED)
     assert model.stat().st_size == card["onnx_bytes"] <= 6_000_000
-    assert day_zero.load_day_zero().threshold == card["threshold"]
-    cards.checked_file(cards.WEIGHTS_FILE)
+    assert day_zero.load_day_zero(cards.PRETRAINED).threshold == card["threshold"]
+    cards.checked_file(cards.WEIGHTS_FILE, cards.PRETRAINED)
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pageflip"]
     found = {file.name for pattern in packaged for file in (ROOT / "pageflip").glob(pattern)}
     assert {cards.MODEL_FILE, cards.WEIGHTS_FILE, cards.CARD_FILE} <= found

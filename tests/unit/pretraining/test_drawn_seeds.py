@@ -68,10 +68,10 @@ def test_the_videos_of_the_benchmark_are_unknown_to_the_committed_models(params_
 
 
 def test_the_committed_models_were_made_with_the_parameters_that_stand_there(params_file):
-    params, card = load_params(params_file), cards.read_card()
-    events = json.loads(decoder_model.FILE.read_text())["learnt_from"]
+    params, card = load_params(params_file), cards.read_card(cards.PRETRAINED)
+    events = json.loads((cards.PRETRAINED / decoder_model.FRAME_DECODER_FILE).read_text())["learnt_from"]
 
     assert DayZero.model_validate(card["params"]) == params.day_zero.model_copy(update={"compact": None})
     assert events["params"] == params.events.model_dump(mode="json")
     assert events["model"] == cards.version_of(card)
-    assert events["other_model"] == f"cnn-{cards.read_compact_card()['weights_sha256'][: cards.DIGITS]}"
+    assert events["other_model"] == f"cnn-{cards.read_compact_card(cards.PRETRAINED)['weights_sha256'][: cards.DIGITS]}"

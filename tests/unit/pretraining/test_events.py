@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pageflip.base.errors import ConfigError, DataError
-from pageflip.events.decoder_model import IN_SEQUENCE_FILE, load_event_model
+from pageflip.events.decoder_model import SEQUENCE_DECODER_FILE, load_decoder_model
 from pageflip.events.temporal import load_temporal
 from pageflip.frames.raw_folder import list_frames
 from pageflip.params.all import load_params
@@ -39,7 +39,7 @@ def learnt(plan, tmp_path_factory):
 def test_what_is_learnt_can_be_used(learnt):
     _, _, out, scores = learnt
     assert load_temporal(out).reach > 0
-    source = load_event_model(out / IN_SEQUENCE_FILE.name).learnt_from
+    source = load_decoder_model(out / SEQUENCE_DECODER_FILE).learnt_from
     assert source["held_out"] == json.loads(json.dumps(scores))
     assert source["held_out_clips"]["n"] == 2 * 3
     assert (source["videos"], source["source"]) == (8, "drawn by pageflip.synthetic")
@@ -73,7 +73,7 @@ def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
 def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
     videos, _, _, _ = learnt
     events.learn(plan, videos, tmp_path / "out")
-    source = load_event_model(tmp_path / "out" / IN_SEQUENCE_FILE.name).learnt_from
+    source = load_decoder_model(tmp_path / "out" / SEQUENCE_DECODER_FILE).learnt_from
     assert source["source"] == "videos of the user"
     assert "held_out_clips" not in source
 

@@ -15,7 +15,7 @@ from pageflip.params.load import load_section
 from pageflip.params.scoring import ScoreUploads, Stills
 from pageflip.registry.loading import load_predictor
 from pageflip.scoring import plan as scoring_plan
-from uploads_factory import BRIGHT, DARK, picture, snapshot, video
+from uploads_factory import BRIGHT, DARK, picture, sequence_model, snapshot, video
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 
@@ -52,7 +52,9 @@ def _plan(run: str, store: Path, **changes: float) -> dict[str, Any]:
 
 def _run(run: str, store: Path) -> dict[str, Any]:
     for shard in _plan(run, store, settle_seconds=0, uploads_per_shard=2)["shards"]:
-        scoring_plan.score_shard(run, str(store), shard["index"], stills=Stills(), load_predictor=load_predictor)
+        scoring_plan.score_shard(
+            run, str(store), shard["index"], model=sequence_model(), stills=Stills(), load_predictor=load_predictor
+        )
     return scoring_plan.summarise(run, str(store))
 
 

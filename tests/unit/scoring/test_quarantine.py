@@ -17,6 +17,8 @@ from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, v
 
 CRASHING_SHARD = """
 import os, sys
+from pageflip.events.sequence_model import load_sequence_model
+from pageflip.inference.cards import PRETRAINED
 from pageflip.scoring.ledger import Ledger
 from pageflip.scoring.score import score_upload
 from pageflip.scoring.uploads import find_uploads
@@ -29,7 +31,8 @@ class Deadly:
 (upload,) = find_uploads(sys.argv[1])
 outcome = score_upload(
     upload.url, upload.kind, upload.fingerprint,
-    predictor=Deadly(), results_url=sys.argv[2], ledger=Ledger(sys.argv[2]), run="run-1",
+    predictor=Deadly(), model=load_sequence_model(PRETRAINED), results_url=sys.argv[2],
+    ledger=Ledger(sys.argv[2]), run="run-1",
 )
 print(outcome.status, outcome.reason)
 """

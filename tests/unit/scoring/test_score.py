@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pageflip.base.errors import ConfigError
-from pageflip.footage import frame_scores
+from pageflip.events.sequence_model import SequenceModel
+from pageflip.footage.frame_scores import Frame, score_frames
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.reports.timelines import curve_points
 from pageflip.scoring import pages
@@ -106,7 +107,7 @@ def test_a_picture_gets_a_label_and_no_event(drop: Path, results: Path, predicto
     assert list(pd.read_parquet(_published(results, outcome) / "frames.parquet")["label"]) == ["flip"]
 
 
-def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -> None:
+def test_frames_are_held_one_batch_at_a_time(predictor: Predictor, sequence_model: SequenceModel) -> None:
     most = 0
 
     class Watching:
@@ -117,8 +118,9 @@ def test_frames_are_held_one_batch_at_a_time(drop: Path, predictor: Predictor) -
             most = max(most, len(frames))
             return predictor.predict(frames)
 
-    frames = ((None, i / 30, np.zeros((predictor.height, predictor.width, 3), np.uint8)) for i in range(1000))
-    scores = frame_scores._read_sequence(frames, Watching())
+    pixels = np.zeros((predictor.height, predictor.width, 3), np.uint8)
+    frames = (Frame(None, i / 30, pixels) for i in range(1000))
+    scores = score_frames(frames, Watching(), sequence_model)
     assert (len(scores.probabilities), most) == (1000, BATCH)
 
 
