@@ -29,8 +29,9 @@ setup: ## make both environments from the lock files (run and test do it when ne
 run: setup ## the main job: sample frames, retrain and score_uploads through Airflow
 	@python -m tasks.main_job
 
+# One thread for each worker: two that share the cores with another two spend their time waiting for each other.
 test: setup lint ## lint and tests, under 10 minutes on 2 cores
-	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore=tests/services
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore=tests/services
 
 SERVICES = tests/services
 test-services: setup ## tests against real servers (S3, PostgreSQL, Redis, Docker), started and stopped by them

@@ -41,7 +41,7 @@ SOCKET_HOLDER = "docker-proxy"
 
 
 def check(compose: Path, example: Path) -> list[str]:
-    """What is wrong with a compose file and its .env.example, one line each; nothing when all is well."""
+    """Return one line for each fault of a compose file and its .env.example."""
     text = compose.read_text(encoding="utf-8")
     try:
         model = yaml.safe_load(text)
@@ -117,7 +117,7 @@ def _check_shape(service: Mapping[str, Any], model: Mapping[str, Any]) -> Iterat
 
 
 def _check_safety(name: str, service: Mapping[str, Any]) -> Iterator[str]:
-    """What may be reached from where, and with which rights."""
+    """Yield faults of a service's ports, image, socket and privileges."""
     for port in service.get("ports") or ():
         if not LOOPBACK.fullmatch(str(port)):
             yield f"the port {port} is not published on 127.0.0.1 alone"
@@ -160,7 +160,7 @@ def _check_files(service: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 
 def _ask_docker(compose: Path, example: Path) -> str | None:
-    """What `docker compose config` holds against the file; None when it is not installed or content."""
+    """Return the errors of `docker compose config`; None when it has none, or is not installed."""
     try:
         subprocess.run(["docker", "compose", "version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):

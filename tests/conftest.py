@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "test_run_stage",
     "test_resume",
     "test_day_zero",
+    "test_temporal",
 )
 KNOWN_SKIPS = Path(__file__).with_name("known_skips.txt")
 unknown_skips: list[str] = []
