@@ -11,9 +11,9 @@ from PIL import Image
 from pageflip.events.sequence_model import SequenceModel, load_sequence_model
 from pageflip.inference.cards import PRETRAINED
 from pageflip.scoring import results as scoring_results
-from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import Ledger
+from pageflip.scoring.score import score_upload
 
 DARK, BRIGHT = 40, 220  # no flip, and a flip, to a model that knows brightness
 
@@ -66,7 +66,7 @@ def score_one(
     upload: uploads.Upload, results: Path | str, predictor: Any, ledger: Ledger, run: str
 ) -> scoring_results.Outcome:
     """Score one upload as it was found."""
-    return scoring_score.score_upload(
+    return score_upload(
         upload.url,
         upload.kind,
         upload.fingerprint,

@@ -13,8 +13,8 @@ from pageflip.registry import client, journal, loading, registration, tracking, 
 from pageflip.registry import promotion as registry_promotion
 from pageflip.scoring import ledger as scoring_ledger
 from pageflip.scoring import results as scoring_results
-from pageflip.scoring import score as scoring_score
 from pageflip.scoring import uploads
+from pageflip.scoring.score import score_upload
 from uploads_factory import sequence_model
 
 NAME = "pageflip"
@@ -103,10 +103,7 @@ def score(home, version, **greys):
             "ledger": ledger,
             "run": "score 1",
         }
-        assert (
-            scoring_score.score_upload(found.url, found.kind, found.fingerprint, **keywords).status
-            == scoring_results.SCORED
-        )
+        assert score_upload(found.url, found.kind, found.fingerprint, **keywords).status == scoring_results.SCORED
 
 
 def test_a_version_is_traced_from_code_and_data_to_its_aliases_and_uploads(traced):

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from pageflip.inference.predictor import Predictor
-from pageflip.scoring import results as scoring_score
+from pageflip.scoring import results as scoring_results
 from pageflip.scoring import uploads
 from pageflip.scoring.ledger import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video
 
 
-def _published(results: Path, outcome: scoring_score.Outcome) -> Path:
+def _published(results: Path, outcome: scoring_results.Outcome) -> Path:
     return results / "pageflip" / "v3" / outcome.sha256
 
 
@@ -59,7 +59,7 @@ def test_overlapping_attempts_publish_once(drop: Path, results: Path, predictor:
     (upload,) = uploads.find_uploads(str(drop))
     gate = threading.Barrier(4)
 
-    def attempt(number: int) -> scoring_score.Outcome:
+    def attempt(number: int) -> scoring_results.Outcome:
         ledger = Ledger(str(results))
         gate.wait()
         return score_one(upload, results, predictor, ledger, f"run-{number}")

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from pageflip.inference.predictor import Predictor
-from pageflip.scoring import pages as scoring_score
-from pageflip.scoring import uploads
+from pageflip.scoring import pages, uploads
 from pageflip.scoring.ledger import Ledger
 from uploads_factory import BRIGHT, DARK, picture, score, score_one, snapshot, video
 
@@ -156,4 +155,4 @@ def test_names_that_are_no_text_are_scored_too(drop: Path, results: Path, predic
     outcomes = score(drop, results, predictor)
     assert {outcome.status for outcome in outcomes.values()} == {"scored"}
     assert all(name.isprintable() and name.encode() for name in outcomes)
-    scoring_score.publish_index(str(results), "pageflip", "3", [])
+    pages.publish_index(str(results), "pageflip", "3", [])
