@@ -1,8 +1,7 @@
 """Move the alias `champion` to the candidate when it passes the gate on the current test split, and write why.
 
-    python -m tasks.promote --package models/package \
-        --frames data/frames --split data/split --out reports/promotion.json
-    python -m tasks.promote --verify --out reports/promotion.json
+python -m tasks.promote --package models/package --frames data/frames --split data/split --out reports/promotion.json
+python -m tasks.promote --verify --out reports/promotion.json
 
 The section `promote` sets what the gate requires; the decision holds every figure and every check. A version that fails
 is promoted only by name, with `promote.override: {version: 7, reason: ...}`.

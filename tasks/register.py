@@ -1,8 +1,8 @@
 """Export the best trained model to ONNX, fp32 and int8, check it, and register it in MLflow as `candidate`.
 
-    python -m tasks.register --models models/trained --reports reports/evaluation \
-        --frames data/frames --split data/split --out models/package
-    python -m tasks.register --verify --out models/package
+python -m tasks.register --models models/trained --reports reports/evaluation --frames data/frames --split data/split
+    --out models/package
+python -m tasks.register --verify --out models/package
 """
 
 from pageflip.base.arguments import parse_stage, task_parser

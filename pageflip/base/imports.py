@@ -32,7 +32,7 @@ def import_closure(file: str, source: Path = SOURCE, *, exempt: Collection[str] 
 def find_imports(file: str, source: Path = SOURCE) -> set[str]:
     """Return the project files that a file imports, those in functions included, but not those for type checking only.
 
-    The `__init__.py` files of packages are left out: they hold a docstring.
+    The `__init__.py` files of packages are left out: they hold docstrings, and settings of MLflow.
 
     Raises:
         ValueError: it imports relatively.

@@ -107,6 +107,7 @@ def _score(
         with storage.staging_folder(target) as staging:
             prepared = staging / "result"
             prepared.mkdir()
+            reason: str | None
             if hopeless:
                 reason = f"scoring it ended the process {MOST_ATTEMPTS} times"
             else:
