@@ -16,7 +16,7 @@ from pageflip.registry import tracking
 from pageflip.reports.evaluation_data import ReportSources, read_report
 from pageflip.reports.evaluation_page import PAGE_FILE, write_report
 
-PROTOCOLS = Path("reports/protocols")
+PROTOCOLS_FOLDER = Path("reports/protocols")
 PATHS = {
     "frames": "folder of the pack",
     "split": "folder of the assignment",
@@ -31,7 +31,10 @@ def main() -> None:
     parser = task_parser(__doc__)
     parser.add_argument("--model", required=True, help="name of the network")
     parser.add_argument(
-        "--protocols", type=Path, default=PROTOCOLS, help="folder of `pageflip benchmark-protocols`, if it has run"
+        "--protocols",
+        type=Path,
+        default=PROTOCOLS_FOLDER,
+        help="folder of `pageflip benchmark-protocols`, if it ran",
     )
     args = parse_stage(parser, PATHS)
     mistakes = load_section(args.params, "evaluate", Evaluate).worst_mistakes

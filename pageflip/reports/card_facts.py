@@ -55,7 +55,7 @@ def gather_facts(config: Mapping[str, Any], frames: Path, split: Path) -> dict[s
 
 def licences(initial: str) -> dict[str, str]:
     """Return the licences of the frames, the code and the weights that the training started from."""
-    terms = {"frames": "their owner's terms; this page shows some of them", "code": "Apache-2.0"}
+    terms = {"frames": "those of their owner; this page shows some frames", "code": "Apache-2.0"}
     if initial == "none":
         return terms | {"initial weights": "none, trained from scratch"}
     if initial == cards.NAME:

@@ -88,6 +88,8 @@ def test_an_evaluation_is_logged_to_the_run_that_trained_the_weights(mlflow_home
     assert tracking.log_evaluation(weights_sha256=WEIGHTS, metrics={"f1": 0.75}, folder=trained) == run.run_id
     assert client.get_run(run.run_id).data.metrics["test_f1"] == 0.75
     assert "evaluation/config.json" in artifacts(run.run_id, "evaluation")
+    assert tracking.log_report(weights_sha256=WEIGHTS, folder=trained) == run.run_id
+    assert "report/config.json" in artifacts(run.run_id, "report")
     assert "test_f1" not in client.get_run(other.run_id).data.metrics
 
 
