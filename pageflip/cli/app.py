@@ -17,7 +17,7 @@ from pageflip.cli.extras import EXTRA_OF, missing_extra
 class CommandGroup(TyperGroup):
     """Commands that name the extra they need when a package of it is missing."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command.
 
         Raises:
@@ -58,13 +58,13 @@ def _options(
     pass
 
 
-app.command("predict")(predict.predict)
+app.command("predict")(predict.predict_command)
 app.add_typer(data.synthesize, name="synthesize")
-app.command("import")(data.import_frames)
-app.command("publish-data")(data.publish_data)
-app.command("evaluate")(evaluate.evaluate)
-app.command("evaluate-videos")(evaluate.evaluate_videos)
-app.command("benchmark-protocols")(evaluate.benchmark_protocols)
-app.command("lineage")(models.lineage)
-app.command("rollback")(models.rollback)
-app.command("doctor")(doctor.doctor)
+app.command("import")(data.import_command)
+app.command("publish-data")(data.publish_data_command)
+app.command("evaluate")(evaluate.evaluate_command)
+app.command("evaluate-videos")(evaluate.evaluate_videos_command)
+app.command("benchmark-protocols")(evaluate.benchmark_protocols_command)
+app.command("lineage")(models.lineage_command)
+app.command("rollback")(models.rollback_command)
+app.command("doctor")(doctor.doctor_command)

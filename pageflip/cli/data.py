@@ -28,7 +28,7 @@ ParamsOption = Annotated[Path, typer.Option(help="Params file whose section `syn
 class SynthesizeGroup(TyperGroup):
     """Commands that draw; `frames` when none is named."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `frames` in front of bare options.
 
         Raises:
@@ -121,7 +121,7 @@ def _load_plan(params: Path, **options: Any) -> "Synthesize":
     return plan.model_copy(update={name: value for name, value in options.items() if value is not None})
 
 
-def import_frames(
+def import_command(
     source: Annotated[Path, typer.Argument(help="A zip or a folder in the archive's layout.")],
     out: Annotated[Path, typer.Option(help="Folder of raw frames.")] = RAW,
     monreader: Annotated[bool, typer.Option("--monreader", help="Check the SHA-256 of the MonReader archive.")] = False,
@@ -130,14 +130,14 @@ def import_frames(
     track: TrackOption = True,
 ) -> None:
     """Import labelled frames, all of them or none."""
-    from pageflip.frames import importing
+    from pageflip.frames.importing import import_frames
 
-    result = importing.import_frames(source, out, monreader=monreader, merge=merge, replace=replace)
+    result = import_frames(source, out, monreader=monreader, merge=merge, replace=replace)
     print(f"imported {result.frames} frames of {result.clips} clips ({result.bytes / 1e6:.0f} MB) into {out}")
     _track(out, track)
 
 
-def publish_data() -> None:
+def publish_data_command() -> None:
     """Track data/raw as a new version, push it, and notify Airflow, which then runs `retrain`."""
     from pageflip.base import settings
     from pageflip.runs.data_versions import publish

@@ -31,7 +31,7 @@ class Finding:
     ok: bool | None = None
 
 
-def doctor(
+def doctor_command(
     cuda: Annotated[bool, typer.Option("--cuda", help="Only compute on a GPU; exit with 78 if that fails.")] = False,
 ) -> None:
     """Show releases, extras, GPU, disk, data and services; exit with 1 when something is missing."""

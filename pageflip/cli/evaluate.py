@@ -25,7 +25,7 @@ PROTOCOLS_OUT, VIDEOS_OUT = Path("reports/protocols"), Path("reports/videos")
 NARROW = 120  # columns of short tables that are piped
 
 
-def evaluate(
+def evaluate_command(
     data: Annotated[Path, typer.Option(help="A labelled folder in the archive's layout.")],
     model: ModelOption = None,
     books: Annotated[Path | None, typer.Option(help="A CSV of label,video_id,book: adds results per book.")] = None,
@@ -45,7 +45,7 @@ def evaluate(
         _print_evaluation(result)
 
 
-def evaluate_videos(
+def evaluate_videos_command(
     folder: Annotated[Path, typer.Argument(help="Videos, each NAME.mp4 with its truth NAME.events.json beside it.")],
     model: ModelOption = None,
     name: NameOption = None,
@@ -56,15 +56,15 @@ def evaluate_videos(
     ] = Format.TABLE,
 ) -> None:
     """Measure how well a model finds the flips of labelled videos, and report true and found flips on timelines."""
-    from pageflip.evaluation import videos
+    from pageflip.evaluation.videos import evaluate_videos, list_videos
     from pageflip.events.sequence_model import load_sequence_model
     from pageflip.inference.cards import PRETRAINED
     from pageflip.reports.videos_page import VIDEOS_PAGE, write_videos_report
 
-    videos.list_videos(folder)  # before a model is fetched
+    list_videos(folder)  # before a model is fetched
     plan = load_stills_params() if pages else None
     predictor, sequence_model = load_model(model, name), load_sequence_model(PRETRAINED)
-    result, timelines = videos.evaluate_videos(folder, predictor, sequence_model, plan=plan)
+    result, timelines = evaluate_videos(folder, predictor, sequence_model, plan=plan)
     write_videos_report(out, result, timelines)
     if output is Format.JSON:
         print_json(result)
@@ -75,7 +75,7 @@ def evaluate_videos(
         print(f"report: {out / VIDEOS_PAGE}")
 
 
-def benchmark_protocols(
+def benchmark_protocols_command(
     data: Annotated[Path, typer.Option(help="A labelled folder in the archive's layout, with books.csv.")] = RAW,
     protocol: Annotated[
         list[str] | None,
@@ -95,7 +95,7 @@ def benchmark_protocols(
     """Train and test a network under each protocol, from honest to leaky; finished folds are not trained again."""
     import logging
 
-    from pageflip.evaluation import protocol_benchmark
+    from pageflip.evaluation.protocol_benchmark import benchmark_protocols
     from pageflip.evaluation.protocol_tables import NOTES, PROTOCOLS_FILE, TABLE_FILE, protocols_table
     from pageflip.events.temporal import load_temporal
     from pageflip.inference.cards import PRETRAINED
@@ -108,7 +108,7 @@ def benchmark_protocols(
         settings = settings.model_copy(update={"protocols": changed})
     network = model or settings.train.models[0]
     wanted = protocol or settings.protocols.run
-    result = protocol_benchmark.benchmark_protocols(
+    result = benchmark_protocols(
         data,
         out,
         model=network,

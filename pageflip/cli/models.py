@@ -74,7 +74,7 @@ def find_model_name(name: str | None) -> str:
         return "pageflip"  # outside a project
 
 
-def lineage(
+def lineage_command(
     version: Annotated[str, typer.Argument(help="A model version, or an alias such as champion.")],
     name: NameOption = None,
     output: TreeFormatOption = Format.TABLE,
@@ -92,7 +92,7 @@ def lineage(
         make_console(highlight=False).print(as_tree(facts), soft_wrap=not sys.stdout.isatty())
 
 
-def rollback(
+def rollback_command(
     reason: Annotated[str, typer.Option(help="Why; recorded in the journal of alias moves.")],
     to: Annotated[str, typer.Option(help="A model version or alias.")] = "previous",
     name: NameOption = None,

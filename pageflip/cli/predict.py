@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EVENT_COLUMNS = ("path", "what", "first", "last", "start_s", "end_s", "about")
 
 
-def predict(
+def predict_command(
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, videos.")],
     model: ModelOption = None,
     name: NameOption = None,

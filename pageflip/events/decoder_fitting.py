@@ -100,19 +100,24 @@ def _fit_evidence(recordings: Sequence[LabelledSequence], threshold: float, plan
 
     reach = round(plan.context_s / OFFSET_STEP_S)
     offsets = tuple(float(k * OFFSET_STEP_S) for k in range(-reach, reach + 1))
-    inputs, target = [], np.concatenate([frame_states(r.times_s, r.truth) for r in recordings])
+    tables, target = [], np.concatenate([frame_states(r.times_s, r.truth) for r in recordings])
     for recording in recordings:
         odds, times = to_log_odds(recording.probabilities, threshold), recording.times_s
         level = resting_levels(odds, times, plan.level_s, plan.level_quantile)
-        inputs.append(np.column_stack([interpolate_around(odds, times, offsets), level]))
-    inputs = np.concatenate(inputs)
+        tables.append(np.column_stack([interpolate_around(odds, times, offsets), level]))
+    inputs = np.concatenate(tables)
     scale = inputs.std() or 1.0  # one for all columns: they are the same quantity
     fitted = LogisticRegression(C=plan.regularisation, max_iter=500).fit(inputs / scale, target)
     prior = float(np.log(target.mean() / (1 - target.mean())))
     *weights, level_weight = (fitted.coef_[0] / scale).tolist()
-    level = (plan.level_s, plan.level_quantile, level_weight)
     return EmissionWeights(
-        offsets, tuple(weights), *level, float(fitted.intercept_[0]) - prior, per_s=1 / OFFSET_STEP_S
+        offsets_s=offsets,
+        weights=tuple(weights),
+        level_s=plan.level_s,
+        level_quantile=plan.level_quantile,
+        level_weight=level_weight,
+        bias=float(fitted.intercept_[0]) - prior,
+        per_s=1 / OFFSET_STEP_S,
     )
 
 

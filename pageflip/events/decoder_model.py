@@ -47,7 +47,8 @@ class EmissionWeights:
 
         Args:
             log_odds: see `pageflip.events.log_odds.to_log_odds`.
-            times_s, steps_s: times and durations of the frames in seconds.
+            times_s: of the frames, in seconds.
+            steps_s: durations of the frames in seconds.
             skipped: number of leading frames that serve as neighbours only.
         """
         inputs = interpolate_around(log_odds, times_s, self.offsets_s)[skipped:]
@@ -118,9 +119,9 @@ def load_decoder_model(path: Path) -> DecoderModel:
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
         evidence = content.pop("evidence")
-        vectors = {name: tuple(evidence.pop(name)) for name in ("offsets_s", "weights")}
-        durations = {name: Durations(**content.pop(name)) for name in ("rest", "flip")}
-        return DecoderModel(**durations, evidence=EmissionWeights(**vectors, **evidence), **content)
+        offsets_s, weights = (tuple(evidence.pop(name)) for name in ("offsets_s", "weights"))
+        rest, flip = (Durations(**content.pop(name)) for name in ("rest", "flip"))
+        return DecoderModel(rest, flip, EmissionWeights(offsets_s, weights, **evidence), **content)
     except FileNotFoundError:
         raise DataError(f"there is no {path}", remedy) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:

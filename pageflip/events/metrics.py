@@ -59,7 +59,7 @@ def match_events(true: Sequence[Event], found: Sequence[Event], tolerance_ms: fl
     one, two = np.array(true, np.float64), np.array(found, np.float64)
     away = np.abs(one[:, None, :] - two[None, :, :])
     tolerance_s = tolerance_ms / 1000 + 1e-9
-    allowed = (away <= tolerance_s).all(axis=2)
+    allowed = np.all(away <= tolerance_s, axis=2)
     # one more pair outweighs any total error, so that matchings with the most pairs win
     gain = np.where(allowed, 1 - away.sum(axis=2) / (2 * tolerance_s * (len(one) + len(two) + 1)), 0.0)
     pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
@@ -130,9 +130,11 @@ def still_metrics(
         seen: set[tuple[int, int]] = set()
         for frame in frames:
             opening = next((pair for first, last, pair in runs if first <= frame <= last), None)
-            in_the_air += opening is None
+            if opening is None:
+                in_the_air += 1
+                continue
             again += opening in seen
-            seen |= {opening} - {None}
+            seen.add(opening)
         shown, openings = shown + len(seen), openings + len({pair for _, _, pair in runs})
     count = sum(map(len, stills))
     return {

@@ -1,6 +1,7 @@
 """Page stills of a video or a folder of frames, written as files."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pageflip.params.scoring import Stills
 def video_stills(
     path: Path,
     flips: Sequence[Flip],
-    probabilities: Sequence[float],
+    probabilities: np.ndarray,
     times_s: Sequence[float | None],
     plan: Stills,
     folder: Path,
@@ -27,7 +28,7 @@ def video_stills(
     Args:
         path: the video.
         flips: its flips.
-        probabilities: of its frames; NaN where one cannot be read.
+        probabilities: of its frames, float [N]; NaN where one cannot be read.
         times_s: of its frames, in seconds.
         plan: how stills are chosen.
         folder: an empty folder.
@@ -36,32 +37,30 @@ def video_stills(
         DataError: the video cannot be decoded.
         UnavailableError: the disk or the machine failed for now.
     """
-    known = np.array(probabilities, np.float32)
-    rests = find_rests(flips, known, frame_times(times_s), plan)
+    rests = find_rests(flips, probabilities, frame_times(times_s), plan)
     candidates = {index for rest in rests for index in rest.candidates}
 
     def pictures() -> Iterator[Picture]:
         for index, _, rgb in iter_full_frames(path, candidates):
-            yield Picture(index, rgb, ".jpg", lambda rgb=rgb: _as_jpeg(rgb, plan.quality))
+            yield Picture(index, rgb, ".jpg", partial(_encode_jpeg, rgb, plan.quality))
 
-    return pick_stills(rests, pictures(), known, times_s, plan, folder)
+    return pick_stills(rests, pictures(), probabilities, times_s, plan, folder)
 
 
 def folder_stills(
-    paths: Sequence[Path], flips: Sequence[Flip], probabilities: Sequence[float], plan: Stills, folder: Path
+    paths: Sequence[Path], flips: Sequence[Flip], probabilities: np.ndarray, plan: Stills, folder: Path
 ) -> list[Still]:
     """Copy the page stills of a folder of frames into `folder`.
 
     Args:
         paths: all frames, in order.
         flips: their flips.
-        probabilities: of the frames; NaN where one cannot be read.
+        probabilities: of the frames, float [N]; NaN where one cannot be read.
         plan: how stills are chosen.
         folder: an empty folder.
     """
-    known = np.array(probabilities, np.float32)
     times: list[float | None] = [None] * len(paths)
-    rests = find_rests(flips, known, frame_times(times), plan)
+    rests = find_rests(flips, probabilities, frame_times(times), plan)
 
     def pictures() -> Iterator[Picture]:
         for index in sorted(index for rest in rests for index in rest.candidates):
@@ -69,10 +68,10 @@ def folder_stills(
                 rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
             yield Picture(index, rgb, paths[index].suffix.lower(), paths[index].read_bytes)
 
-    return pick_stills(rests, pictures(), known, times, plan, folder)
+    return pick_stills(rests, pictures(), probabilities, times, plan, folder)
 
 
-def _as_jpeg(rgb: np.ndarray, quality: int) -> bytes:
+def _encode_jpeg(rgb: np.ndarray, quality: int) -> bytes:
     buffer = BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

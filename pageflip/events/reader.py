@@ -16,9 +16,17 @@ from pageflip.events.temporal import THRESHOLD, FrameEncoder, refine
 class FramePredictor(Protocol):
     """A model of single frames; `pageflip.inference.predictor.Predictor` is one."""
 
-    width: int
-    height: int
-    threshold: float
+    @property
+    def width(self) -> int:
+        """Width of its input frames in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Height of its input frames in pixels."""
+
+    @property
+    def threshold(self) -> float:
+        """Lowest probability that is labelled `flip`."""
 
     def predict(self, frames: np.ndarray) -> np.ndarray:
         """Return probabilities of `flip`, float32 [N], for frames uint8 [N, height, width, 3]."""

@@ -18,6 +18,7 @@ from pageflip.base.errors import DataError
 from pageflip.events.clock import frame_step_s
 from pageflip.events.log_odds import MAX_ABS_LOG_ODDS, to_log_odds
 from pageflip.frames.pixels import resize_frame
+from pageflip.inference.onnx_session import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -53,21 +54,11 @@ def load_temporal(folder: Path) -> TemporalModel:
     Raises:
         DataError: a file is missing or malformed.
     """
-    import onnxruntime
-
-    sessions = []
-    for name in (ENCODER_FILE, HEAD_FILE):
-        path = folder / name
-        remedy = "restore it (`git checkout`), or run `python -m tasks.learn_events`."
-        if not path.is_file():
-            raise DataError(f"there is no {path}", remedy)
-        try:
-            sessions.append(onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]))
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            raise DataError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}", remedy) from None
-    facts = sessions[1].get_modelmeta().custom_metadata_map
+    remedy = "restore it (`git checkout`), or run `python -m tasks.learn_events`."
+    encoder, head = (open_session(folder / name, remedy) for name in (ENCODER_FILE, HEAD_FILE))
+    facts = head.get_modelmeta().custom_metadata_map
     try:
-        return TemporalModel(*sessions, int(facts["features"]), int(facts["reach"]))
+        return TemporalModel(encoder, head, int(facts["features"]), int(facts["reach"]))
     except KeyError:
         raise DataError(f"{folder / HEAD_FILE} has no metadata of pageflip", remedy) from None
 

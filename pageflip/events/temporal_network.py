@@ -8,6 +8,7 @@ generic convolutional and recurrent networks for sequence modeling", 2018; here 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class Encoder(nn.Module):
         widths = (2 * PLANES + 1, *shape.channels)
         strides = [2] * (len(shape.channels) - 1) + [1]
         self.stages = nn.Sequential(
-            *(_stage(*pair, stride) for *pair, stride in zip(widths, widths[1:], strides, strict=False))
+            *(_stage(one, two, stride) for (one, two), stride in zip(pairwise(widths), strides, strict=True))
         )
 
     def forward(self, planes: Tensor, before: Tensor) -> Tensor:

@@ -23,8 +23,13 @@ from pageflip.inference.predictor import BATCH
 class NamedPredictor(FramePredictor, Protocol):
     """A model of single frames with a name; `pageflip.inference.predictor.Predictor` is one."""
 
-    name: str
-    version: str | None
+    @property
+    def name(self) -> str:
+        """Name of the registered model, or of the file."""
+
+    @property
+    def version(self) -> str | None:
+        """Version of the registered model; None for a plain file."""
 
     def to_review(self, probability: float) -> bool:
         """Decide whether a person should review a frame of this probability."""

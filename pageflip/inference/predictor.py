@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pageflip.base.errors import DataError
+from pageflip.inference.onnx_session import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -56,18 +57,12 @@ class Predictor:
         Raises:
             DataError: it is not such a file.
         """
-        import onnxruntime
-
         remedy = "give a model.onnx that the stage `register` wrote."
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        session = open_session(path, remedy, threads)
         try:
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         except KeyError:
             raise DataError(f"{path} has no pageflip metadata", remedy) from None
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            raise DataError(f"{path} is not an ONNX model: {str(error).splitlines()[0]}", remedy) from None
         band = tuple(facts["review_band"]) if facts.get("review_band") else None
         return cls(session, facts["width"], facts["height"], facts["threshold"], name or path.name, version, band)
 
