@@ -43,8 +43,8 @@ def main() -> None:
     run_main(app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"pageflip {__version__}")
         raise typer.Exit
 

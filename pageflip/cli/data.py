@@ -147,11 +147,11 @@ def publish_data_command() -> None:
     print(result.announcement)
 
 
-def _track(out: Path, wanted: bool) -> None:
+def _track(out: Path, enabled: bool) -> None:
     """Track the raw folder if it is the project's own."""
     from pageflip.base import settings
 
-    if not wanted:
+    if not enabled:
         return
     try:
         project = settings.project_root()

@@ -77,6 +77,8 @@ def _guard(topic: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("pageflip"):
+            raise
         return Finding(topic, f"not examined: {error.name} is not installed")
     except PageflipError as error:
         return Finding(topic, str(error), ok=False)

@@ -156,7 +156,7 @@ def _thinned(times_s: np.ndarray) -> np.ndarray:
     if frame_step_s(times_s) >= DENSE * STEP_S:
         return np.arange(len(times_s))
     count = max(1, round((times_s[-1] - times_s[0]) / STEP_S))
-    wanted = times_s[0] + np.arange(count + 1) * STEP_S
-    right = np.searchsorted(times_s, wanted).clip(1, len(times_s) - 1)
+    targets = times_s[0] + np.arange(count + 1) * STEP_S
+    right = np.searchsorted(times_s, targets).clip(1, len(times_s) - 1)
     left = right - 1
-    return np.unique(np.where(wanted - times_s[left] <= times_s[right] - wanted, left, right))
+    return np.unique(np.where(targets - times_s[left] <= times_s[right] - targets, left, right))

@@ -1,4 +1,4 @@
-"""Kinds of footage, told by file names: videos, images, and folders of images in the natural order of their names."""
+"""Kinds of footage by file name: videos, images, and folders of images in the natural order of their names."""
 
 import re
 from dataclasses import dataclass

@@ -199,7 +199,7 @@ def event_rows(events: FootageEvents) -> list[dict[str, Any]]:
     """Return flips and stills as rows in order of frames: path, what, first, last, start_s, end_s, about."""
     rows = []
     for flip in events.flips:
-        row = _row(events, "flip", flip.start_index, flip.end_index, f"surest frame {flip.peak_probability:.3f}")
+        row = _row(events, "flip", flip.start_index, flip.end_index, f"peak probability {flip.peak_probability:.3f}")
         rows.append(row | ({"start_s": flip.start_s, "end_s": flip.end_s} if events.has_clock else {}))
     for still in events.stills:
         row = _row(events, "still", still.index, still.index, f"{still.file}: {still.reason}")
