@@ -21,6 +21,8 @@ def open_session(path: Path, remedy: str, threads: int = 0) -> "onnxruntime.Infe
         raise DataError(f"there is no {path}", remedy)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # idle threads would spin: that doubles the CPU time where processes share the cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
