@@ -22,30 +22,49 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def in_airflow(airflow_home: Path) -> Callable[..., Any]:
-    """Run a script with dags/ on its path; return the JSON in its last line, or the CompletedProcess."""
+def in_airflow(airflow_home: Path) -> Iterator[Callable[..., Any]]:
+    """Run a script with dags/ on its path; return the JSON in its last line, or the CompletedProcess.
+
+    A script starts as a fork of a process that has imported Airflow, unless it sets variables of Airflow's own, which
+    that import reads.
+    """
     if not PYTHON.exists():
         pytest.fail(f"the orchestrator environment is missing ({PYTHON}): run `make setup`")
+    base = {key: value for key, value in os.environ.items() if not key.startswith(("PAGEFLIP_", "AIRFLOW", "PYTHON"))}
+    base |= {
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": str(ROOT / "dags"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [PYTHON, Path(__file__).with_name("airflow_forks.py")]
+    server = subprocess.Popen(command, env=base, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def fork(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
+        files = {name: airflow_home / f"script.{name}" for name in ("stdout", "stderr")}
+        for file in files.values():
+            file.write_bytes(b"")
+        job = {"code": code, "environment": environment, **{name: str(file) for name, file in files.items()}}
+        print(json.dumps(job), file=server.stdin, flush=True)
+        status = int(server.stdout.readline())
+        texts = (file.read_text(encoding="utf-8") for file in files.values())
+        return subprocess.CompletedProcess(code, status, *texts)
 
     def run(script: str, *, check: bool = True, **environment: str) -> Any:
-        env = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PAGEFLIP_", "AIRFLOW", "PYTHON"))
-        }
-        env |= {
-            "AIRFLOW_HOME": str(airflow_home),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "PYTHONPATH": str(ROOT / "dags"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **environment,
-        }
-        code = textwrap.dedent(script)
-        done = subprocess.run([PYTHON, "-c", code], env=env, capture_output=True, text=True, check=False, timeout=120)
+        env, code = base | environment, textwrap.dedent(script)
+        if any(key.startswith("AIRFLOW") for key in environment):
+            command = [PYTHON, "-c", code]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+        else:
+            done = fork(code, env)
         if not check:
             return done
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    return run
+    yield run
+    server.stdin.close()
+    server.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
