@@ -68,7 +68,13 @@ def examine() -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("project", error.message)
         return
-    checks = {"disk": _check_disk, "raw frames": _check_data, "MLflow": _check_mlflow, "Airflow": _check_airflow}
+    checks = {
+        "params.yaml": _check_params,
+        "disk": _check_disk,
+        "raw frames": _check_data,
+        "MLflow": _check_mlflow,
+        "Airflow": _check_airflow,
+    }
     for topic, check in checks.items():
         yield _guard(topic, check)
 
@@ -127,6 +133,14 @@ def _check_gpu() -> Finding:
     return Finding("GPU", f"{count} x {facts.name}, {memory}, CUDA {torch.version.cuda}", ok=True)
 
 
+def _check_params() -> Finding:
+    from pageflip.base import settings
+    from pageflip.params.all import load_params
+
+    load_params(settings.project_root() / "params.yaml")
+    return Finding("params.yaml", "every section is valid", ok=True)
+
+
 def _check_disk() -> Finding:
     from pageflip.base import settings
 
@@ -160,10 +174,10 @@ def _check_day_zero(folder: Path) -> Finding:
 
 def _check_mlflow() -> Finding:
     from pageflip.base import settings
-    from pageflip.params.all import load_params
+    from pageflip.cli.models import find_model_name
     from pageflip.registry import journal, versions
 
-    name = load_params(settings.project_root() / "params.yaml").register_.model_name
+    name = find_model_name(None)
     version = versions.get_version(name, journal.CHAMPION)
     place = settings.hide_passwords(settings.tracking_uri())
     if version is None:

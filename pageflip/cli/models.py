@@ -64,12 +64,13 @@ def load_model(model: str | None, name: str | None) -> "Predictor":
 def find_model_name(name: str | None) -> str:
     """Return the name of the registered model: `name`, or register.model_name of the project, or `pageflip`."""
     from pageflip.base import settings
-    from pageflip.params.all import load_params
+    from pageflip.params.load import load_section
+    from pageflip.params.register import Register
 
     if name:
         return name
     try:
-        return load_params(settings.project_root() / "params.yaml").register_.model_name
+        return load_section(settings.project_root() / "params.yaml", "register", Register).model_name
     except ConfigError:
         return "pageflip"  # outside a project
 

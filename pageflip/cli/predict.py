@@ -48,14 +48,14 @@ def predict_command(
 def load_stills_params() -> "Stills":
     """Return the section `stills` of the project's params file, or its defaults outside a project."""
     from pageflip.base import settings
-    from pageflip.params.all import load_params
+    from pageflip.params.load import load_section
     from pageflip.params.scoring import Stills
 
     try:
         root = settings.project_root()
     except ConfigError:
         return Stills()
-    return load_params(root / "params.yaml").stills
+    return load_section(root / "params.yaml", "stills", Stills)
 
 
 def _predict_events(predictor: "Predictor", paths: list[Path], stills: Path | None, output: Format) -> None:
