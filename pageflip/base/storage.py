@@ -113,7 +113,8 @@ def list_entries(url: str) -> list[Entry]:
     with _explained(url):
         files = list(_list_s3(url) if path is None else _list_local(path, url))
     tops: dict[str, list[StoredFile]] = {}
-    folders, changed = set(), {}
+    folders: set[str] = set()
+    changed: dict[str, float] = {}
     for file in files:
         top, separator, rest = file.name.partition("/")
         inside = tops.setdefault(top, [])
@@ -442,10 +443,11 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _describe(url: str, error: Exception) -> UnavailableError | None:
-    if local_path(url) is not None:
+    path = local_path(url)
+    if path is not None:
         if not isinstance(error, OSError):
             return None
-        full = full_disk_error([error], [local_path(url).parent])
+        full = full_disk_error([error], [path.parent])
         return full or UnavailableError(f"{url}: {error}", "check the permissions of that folder.")
     return s3_fault(url, error)
 
