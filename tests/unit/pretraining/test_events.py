@@ -11,6 +11,7 @@ from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.decoder_model import SEQUENCE_DECODER_FILE, load_decoder_model
 from pageflip.events.temporal import load_temporal
 from pageflip.frames.raw_folder import list_frames
+from pageflip.inference.cards import PRETRAINED
 from pageflip.params.all import load_params
 from pageflip.pretraining import compact_network, events, recordings
 from pageflip.synthetic.ranges import Ranges
@@ -54,8 +55,8 @@ def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
 
 
 def test_a_compact_network_of_another_size_than_day_zero_is_refused(monkeypatch):
-    other = replace(compact_network.load(), width=54)
-    monkeypatch.setattr(compact_network, "load", lambda: other)
+    other = replace(compact_network.load(PRETRAINED), width=54)
+    monkeypatch.setattr(compact_network, "load", lambda folder: other)
     with pytest.raises(DataError, match=r"frames of 108x192, its compact network of 54x192(.*\n.*)--network cnn"):
         recordings.Readers.load()
 
