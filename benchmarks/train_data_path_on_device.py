@@ -28,7 +28,7 @@ from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
 from pageflip.training.augmentation import augment_frames
-from pageflip.training.batches import EpochShuffle, make_loader, stays_on_device
+from pageflip.training.batches import EpochShuffle, fits_on_device, make_loader
 
 BAR = 0.9
 NETWORK = "cnn"
@@ -50,7 +50,7 @@ def measure() -> Result:
 
 def _compare(frames: np.ndarray, targets: np.ndarray, params: Train, device: torch.device) -> Result:
     part = np.arange(len(frames)), targets
-    resident = stays_on_device(frames, len(frames), params.fit.device_memory_share, device)
+    resident = fits_on_device(frames, len(frames), params.fit.device_memory_share, device)
 
     def loader(stays: bool) -> Iterable:
         sampler = EpochShuffle(len(frames), params.seed)

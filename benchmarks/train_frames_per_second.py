@@ -30,8 +30,9 @@ from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
 from pageflip.params.training import Train
 from pageflip.training.augmentation import augment_frames
-from pageflip.training.batches import EpochShuffle, PackRows
+from pageflip.training.batches import EpochShuffle, PackRows, TrainingData
 from pageflip.training.loop import train_network
+from pageflip.training.recipe import TrainingRecipe
 
 NETWORK = "cnn"
 REPETITIONS, EPOCHS, ROUNDS = 2, 6, 3
@@ -64,21 +65,11 @@ def measure() -> Result:
 
 def _train(frames: np.ndarray, targets: np.ndarray, params: Train, place: str) -> list[float]:
     rows, records = np.arange(len(frames)), []
-    fit = params.fit.model_copy(update={"epochs": EPOCHS, "patience": EPOCHS, "accelerator": "cpu"})
+    recipe = TrainingRecipe.from_params(params, NETWORK, epochs=EPOCHS, patience=EPOCHS, accelerator="cpu")
     val = np.linspace(0, len(rows) - 1, VALIDATION).astype(int)
     with quiet():
-        train_network(
-            frames,
-            (rows, targets),
-            (rows[val], targets[val]),
-            name=NETWORK,
-            settings=getattr(params.networks, NETWORK).model_dump(exclude={"fit"}),
-            fit=fit,
-            augment=params.augment,
-            seed=params.seed,
-            checkpoints=f"{place}/checkpoints",
-            on_epoch=records.append,
-        )
+        data = TrainingData(frames, (rows, targets), (rows[val], targets[val]))
+        train_network(data, recipe, checkpoints=f"{place}/checkpoints", on_epoch=records.append)
     return [record["frames_per_second"] for record in records]
 
 

@@ -23,10 +23,10 @@ from pageflip.evaluation.protocol_training import (
     CALLED,
     FOLD_FILE,
     FOLD_PREDICTIONS_FILE,
-    Recipe,
     fold_key,
     fold_scores,
     make_recipe,
+    recipe_facts,
     train_folds,
     write_line,
 )
@@ -80,6 +80,7 @@ def benchmark_protocols(
     if unknown:
         raise ConfigError(f"there is no protocol {unknown[0]!r}", f"known are {', '.join(PROTOCOLS)}.")
     recipe = make_recipe(model, params, epochs)
+    facts = recipe_facts(recipe)
     devices.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     pack, index = pack_frames(data, out / "frames", params.prepare)
     planned, refused = plan_folds(index, params)
@@ -87,14 +88,14 @@ def benchmark_protocols(
     for entry in refused:
         write_line(f"{entry['name']} is left out: {entry['reason']}\n  What to do: {entry['remedy']}")
     folders = {
-        protocol: [out / model / "folds" / fold_key(fold, recipe, out / "frames") for fold in folds]
+        protocol: [out / model / "folds" / fold_key(fold, facts, out / "frames") for fold in folds]
         for protocol, folds in planned.items()
     }
     todo = [pair for name in planned if name in wanted for pair in zip(planned[name], folders[name], strict=True)]
     if not todo:
         raise DataError(refused[0]["reason"], refused[0]["remedy"])
     train_folds(todo, pack, recipe)
-    result = _facts(data, index, recipe, params) | {"refused": refused, "protocols": []}
+    result = _facts(data, index, facts, params) | {"refused": refused, "protocols": []}
     for name, folds in planned.items():
         if all((folder / FOLD_FILE).exists() for folder in folders[name]):
             result["protocols"].append(pool_folds(folds, folders[name], index, pack, params, temporal))
@@ -201,15 +202,15 @@ def _pooled_scores(tables: list[pd.DataFrame], calls: str, params: Params) -> di
     }
 
 
-def _facts(data: Path, index: pd.DataFrame, recipe: Recipe, params: Params) -> dict[str, Any]:
+def _facts(data: Path, index: pd.DataFrame, recipe: dict[str, Any], params: Params) -> dict[str, Any]:
     flips = int((index["label"] == LABELS[1]).sum())
     counts = {"frames": len(index), "flips": flips, "clips": index["clip"].nunique()}
     counts |= {"undecodable": int((~index["decodable"]).sum()), "books": int(index["book"].nunique())}
     version = data_version() if data.absolute() == ARCHIVE.absolute() else None  # DVC tracks no other folder
     return {
-        "model": recipe.model,
+        "model": recipe["network"],
         "data": counts | {"digest": data_digest(index), "version": version},
-        "recipe": recipe.facts,
+        "recipe": recipe,
         "params": params.protocols.model_dump(mode="json")
         | {"near_duplicate_bits": params.split.near_duplicate_bits}
         | {"bootstrap_samples": params.evaluate.bootstrap_samples, "bootstrap_seed": params.evaluate.seed},

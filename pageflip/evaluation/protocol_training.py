@@ -9,8 +9,7 @@ import json
 import shutil
 import sys
 import time
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +24,51 @@ from pageflip.evaluation.protocol_folds import Fold, shown_name
 from pageflip.evaluation.thresholds import choose_threshold
 from pageflip.frames.assignment import part_rows
 from pageflip.frames.pack import FACTS_FILE, INDEX_FILE
-from pageflip.networks import build, initial_weights, predict
+from pageflip.networks import build, predict
 from pageflip.params.all import Params
-from pageflip.params.training import Augment, Fit
 from pageflip.training import checkpoints as training_checkpoints
 from pageflip.training import devices, loop
+from pageflip.training.batches import TrainingData
+from pageflip.training.recipe import TrainingRecipe
 
 FOLD_FILE, FOLD_PREDICTIONS_FILE = "fold.json", "predictions.parquet"
 CALLED = 0.5  # calls are 0 or 1: folds have different thresholds, so their probabilities cannot be pooled
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the network of every fold is trained. `facts` is all of it for JSON, and identifies the recipe."""
-
-    model: str
-    settings: dict[str, Any]
-    fit: Fit
-    augment: Augment
-    facts: dict[str, Any]
-
-
-def make_recipe(model: str, params: Params, epochs: int | None = None) -> Recipe:
-    """Return the training of `model` as in params.yaml, with another number of epochs if one is given.
+def make_recipe(network: str, params: Params, epochs: int | None = None) -> TrainingRecipe:
+    """Return the training of `network` as in params.yaml, with another number of epochs if one is given.
 
     Raises:
-        ConfigError: there is no such network, or its initial weights are missing.
+        ConfigError: there is no such network.
     """
-    if model not in build.REGISTRY:
-        raise ConfigError(f"there is no network {model!r}", f"known are {', '.join(sorted(build.REGISTRY))}.")
-    section = getattr(params.train.networks, model)
-    settings, fit = section.model_dump(exclude={"fit"}), section.fit.applied_to(params.train.fit)
+    if network not in build.REGISTRY:
+        raise ConfigError(f"there is no network {network!r}", f"known are {', '.join(sorted(build.REGISTRY))}.")
     # with several devices, Lightning would start this whole command once more for each
     changes = {"devices": 1, "num_nodes": 1} | ({} if epochs is None else {"epochs": epochs})
-    fit = fit.model_copy(update=changes)
-    facts = {"network": model, "settings": settings, "fit": fit.model_dump()}
-    facts |= {"augment": params.train.augment.model_dump()}
-    facts |= {"initial_sha256": initial_weights.fingerprint(settings.get(build.INITIAL, "none"), model)}
-    return Recipe(model, settings, fit, params.train.augment, facts)
+    return TrainingRecipe.from_params(params.train, network, **changes)
 
 
-def fold_key(fold: Fold, recipe: Recipe, frames: Path) -> str:
-    """Return a name for this training and test, made of its frames, parts, groups, parameters and code."""
-    facts = recipe.facts | {"seed": fold.seed}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+def recipe_facts(recipe: TrainingRecipe) -> dict[str, Any]:
+    """Return what all folds' trainings have in common, as JSON: all of the recipe but its seed.
+
+    Raises:
+        ConfigError: the initial weights are missing.
+    """
+    facts = {"initial_sha256": ""} | recipe.facts()
+    del facts["seed"]
+    return facts
+
+
+def fold_key(fold: Fold, facts: dict[str, Any], frames: Path) -> str:
+    """Return a name for this training and test, made of its frames, parts, groups, `recipe_facts` and code."""
+    digest = hashlib.sha256(json.dumps(facts | {"seed": fold.seed}, sort_keys=True).encode())
     digest.update(fold.assignment[["row", "part", "group"]].to_csv(index=False).encode())
     for file in (frames / INDEX_FILE, frames / FACTS_FILE, *training_checkpoints.training_code(), Path(__file__)):
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()[:32]
 
 
-def train_folds(todo: list[tuple[Fold, Path]], pack: np.ndarray, recipe: Recipe) -> None:
+def train_folds(todo: list[tuple[Fold, Path]], pack: np.ndarray, recipe: TrainingRecipe) -> None:
     """Train and test the folds whose folder does not exist yet, with progress on standard error."""
     missing = [(fold, folder) for fold, folder in todo if not (folder / FOLD_FILE).exists()]
     if len(missing) < len(todo):
@@ -85,8 +78,7 @@ def train_folds(todo: list[tuple[Fold, Path]], pack: np.ndarray, recipe: Recipe)
         title = f"{shown_name(fold.protocol)}, {fold.name}"
         progress.start(f"[{number}/{len(missing)}] {title}")
         try:
-            with redirect_stdout(sys.stderr):  # standard output is for the result
-                facts = train_fold(fold, folder, pack, recipe, progress)
+            facts = train_fold(fold, folder, pack, recipe, progress)
         except PageflipError as error:
             error.message = f"{title}: {error.message}"
             error.args = (error.message,)
@@ -95,7 +87,9 @@ def train_folds(todo: list[tuple[Fold, Path]], pack: np.ndarray, recipe: Recipe)
         progress.finish(f"F1 {f1} at the threshold {facts['threshold']:.3f}")
 
 
-def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progress: "FoldProgress") -> dict[str, Any]:
+def train_fold(
+    fold: Fold, folder: Path, pack: np.ndarray, recipe: TrainingRecipe, progress: "FoldProgress"
+) -> dict[str, Any]:
     """Train one fold, choose its threshold on val, and predict test once.
 
     Returns:
@@ -106,14 +100,8 @@ def train_fold(fold: Fold, folder: Path, pack: np.ndarray, recipe: Recipe, progr
     train, val, test = (part_rows(fold.assignment, part) for part in ("train", "val", "test"))
     checkpoints = folder.parent.parent / "checkpoints" / folder.name
     network, history = loop.train_network(
-        pack,
-        train,
-        val,
-        name=recipe.model,
-        settings=recipe.settings,
-        fit=recipe.fit,
-        augment=recipe.augment,
-        seed=fold.seed,
+        TrainingData(pack, train, val),
+        replace(recipe, seed=fold.seed),
         checkpoints=str(checkpoints),
         on_epoch=lambda record: progress.epoch(record, len(train[0])),
     )
@@ -184,7 +172,7 @@ class FoldProgress:
         return f"; about {seconds / 60:.0f} min left" if seconds >= 90 else f"; about {seconds:.0f} s left"
 
 
-def _training_frames(fold: Fold, recipe: Recipe) -> int:
+def _training_frames(fold: Fold, recipe: TrainingRecipe) -> int:
     return int((fold.assignment["part"] == "train").sum()) * recipe.fit.epochs
 
 

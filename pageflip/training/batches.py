@@ -1,11 +1,11 @@
-"""Batches of frames for training: from memory that the device holds, or from the pack's memory map, copied ahead.
+"""Batches of frames for training: gathered in a GPU's memory, or read from the pack's memory map and prefetched.
 
-Where a part of the free memory of a GPU is enough for the rows that are trained and validated on, they are copied there
-once. Otherwise each batch is read from the memory map into pinned memory and copied while the device works on the one
-before. Either way the same batches come in the same order.
+Frames that fit into a share of a GPU's free memory are copied there once. Otherwise each batch is read from the memory
+map into pinned memory, and copied while the GPU works on the batch before. Order and content are the same either way.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,24 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring runs and epochs apart
-CHUNK = 512  # rows that are copied to the device at once
+EPOCH_STRIDE = 10_007  # keeps the seeds of neighbouring trainings and epochs apart
+CHUNK = 512  # rows per copy to the device
 
 Part = tuple[np.ndarray, np.ndarray]  # rows of the pack int [M], targets [M]: 0/1, or probabilities
 Batch = tuple[Tensor, Tensor]  # frames uint8 [N, height, width, 3], targets float [N]
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """A pack of frames, uint8 [N, height, width, 3], and its parts for training and validation."""
+
+    frames: np.ndarray
+    train: Part
+    val: Part
+
+
 class PackRows(Dataset):
-    """The chosen rows of a pack, fetched a batch at a time: (frames uint8 [N, height, width, 3], targets float [N])."""
+    """Rows of a pack, read one batch at a time from its memory map."""
 
     def __init__(self, frames: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> None:
         self.frames, self.rows, self.targets = frames, rows, targets
@@ -30,13 +39,13 @@ class PackRows(Dataset):
         return len(self.rows)
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        """A whole batch in one read of the memory map."""
+        """Read a batch."""
         frames = np.ascontiguousarray(self.frames[self.rows[positions]])
         return torch.from_numpy(frames), torch.from_numpy(self.targets[positions].astype(np.float32))
 
 
 class DeviceRows(Dataset):
-    """The same, from a copy of the rows that the device keeps."""
+    """Rows of a pack, gathered from a copy in the device's memory."""
 
     def __init__(self, frames: np.ndarray, rows: np.ndarray, targets: np.ndarray, device: torch.device) -> None:
         self.frames = torch.empty((len(rows), *frames.shape[1:]), dtype=torch.uint8, device=device)
@@ -49,16 +58,15 @@ class DeviceRows(Dataset):
         return len(self.frames)
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        """A whole batch, gathered on the device."""
-        wanted = torch.tensor(positions, device=self.frames.device)
-        return self.frames.index_select(0, wanted), self.targets.index_select(0, wanted)
+        """Gather a batch."""
+        index = torch.tensor(positions, device=self.frames.device)
+        return self.frames.index_select(0, index), self.targets.index_select(0, index)
 
 
 class EpochShuffle(Sampler[int]):
-    """A shuffle drawn from (seed, epoch), so that a resumed run sees the order it would have seen.
+    """A shuffle drawn from (seed, epoch), which is the same after a resume.
 
-    Of several processes each takes an equal share of it; at most as many frames as there are processes but one are left
-    out of an epoch.
+    Each of several processes takes an equal share; fewer frames than there are processes are left out of an epoch.
     """
 
     def __init__(self, count: int, seed: int, process: int = 0, processes: int = 1) -> None:
@@ -66,7 +74,7 @@ class EpochShuffle(Sampler[int]):
         self.process, self.processes, self.total = process, processes, count
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Set the epoch; Lightning calls this at the start of each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -78,12 +86,12 @@ class EpochShuffle(Sampler[int]):
         return iter(order[self.process : self.count * self.processes : self.processes])
 
 
-class CopiedAhead:
-    """A loader of pinned batches whose next batch is on its way to a CUDA device while the last one is worked on."""
+class DevicePrefetcher:
+    """A loader of pinned batches that copies the next batch to a CUDA device while the current one is in use."""
 
     def __init__(self, loader: DataLoader, device: torch.device) -> None:
         self.loader, self.device = loader, device
-        self.sampler = loader.sampler  # where Lightning looks for set_epoch
+        self.sampler = loader.sampler  # Lightning looks for set_epoch here
         self.batch_size = loader.batch_size
 
     def __len__(self) -> int:
@@ -91,26 +99,26 @@ class CopiedAhead:
 
     def __iter__(self) -> Iterator[Batch]:
         stream = torch.cuda.Stream(self.device)
-        waiting = None
+        pending = None
         for batch in self.loader:
             with torch.cuda.stream(stream):
-                coming = [tensor.to(self.device, non_blocking=True) for tensor in batch], stream.record_event()
-            if waiting:
-                yield self._arrived(*waiting)
-            waiting = coming
-        if waiting:
-            yield self._arrived(*waiting)
+                current = [tensor.to(self.device, non_blocking=True) for tensor in batch], stream.record_event()
+            if pending:
+                yield self._wait(*pending)
+            pending = current
+        if pending:
+            yield self._wait(*pending)
 
-    def _arrived(self, batch: list[Tensor], event: torch.cuda.Event) -> Batch:
+    def _wait(self, batch: list[Tensor], event: torch.cuda.Event) -> Batch:
         current = torch.cuda.current_stream(self.device)
         current.wait_event(event)
         for tensor in batch:
-            tensor.record_stream(current)  # its memory was taken on the other stream
+            tensor.record_stream(current)  # it was allocated on the other stream
         return batch[0], batch[1]
 
 
-def stays_on_device(frames: np.ndarray, count: int, share: float, device: torch.device) -> bool:
-    """Whether `count` frames of a pack take at most a share of the device's free memory; never on a CPU."""
+def fits_on_device(frames: np.ndarray, count: int, share: float, device: torch.device) -> bool:
+    """Return whether `count` frames of a pack fit into a share of the device's free memory; never on a CPU."""
     if device.type != "cuda" or not share:
         return False
     return count * frames[0].nbytes <= share * torch.cuda.mem_get_info(device)[0]
@@ -119,25 +127,30 @@ def stays_on_device(frames: np.ndarray, count: int, share: float, device: torch.
 def make_loader(
     frames: np.ndarray,
     part: Part,
-    *,
     batch_size: int,
+    *,
     device: torch.device,
     resident: bool,
     sampler: EpochShuffle | None = None,
-) -> DataLoader | CopiedAhead:
-    """Batches of a part of the pack, in the sampler's order, or in its own.
+) -> DataLoader | DevicePrefetcher:
+    """Return a loader of batches of a part.
 
     Args:
+        frames: the pack, uint8 [N, height, width, 3].
+        part: rows and targets.
+        batch_size: frames in a batch.
+        device: where the batches are used.
         resident: copy the part to the device now, and gather the batches there.
+        sampler: the order; None keeps that of the part.
     """
     data = DeviceRows(frames, *part, device) if resident else PackRows(frames, *part)
-    ahead = device.type == "cuda" and not resident
-    # the memory map hands over a batch in well under a millisecond: worker processes would only cost
+    prefetch = device.type == "cuda" and not resident
+    # no worker processes: reading a batch from the memory map takes less time than handing it over
     loader = DataLoader(
-        data, batch_size=batch_size, sampler=sampler, collate_fn=_as_it_is, num_workers=0, pin_memory=ahead
+        data, batch_size=batch_size, sampler=sampler, collate_fn=_identity, num_workers=0, pin_memory=prefetch
     )
-    return CopiedAhead(loader, device) if ahead else loader
+    return DevicePrefetcher(loader, device) if prefetch else loader
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch

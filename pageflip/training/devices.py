@@ -1,8 +1,4 @@
-"""Training on the pack: batches from pageflip.training.batches, augmented on the device, the loop by Lightning.
-
-A run is fixed by its seed, however often it is killed: everything random in an epoch is drawn from (seed, epoch), and
-the checkpoint of each epoch's end holds the rest.
-"""
+"""Selection of the devices to train on."""
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -16,33 +12,35 @@ def pick_accelerator(accelerator: str, require_gpu: bool) -> str:
     """Resolve `auto | cpu | cuda` to `cpu` or `cuda`.
 
     Raises:
-        ConfigError: a GPU is asked for, and there is none.
+        ConfigError: a GPU is required, and CUDA finds none.
     """
     if torch.cuda.is_available():
         return "cpu" if accelerator == "cpu" and not require_gpu else "cuda"
     if require_gpu or accelerator == "cuda":
         raise ConfigError(
             f"a GPU is asked for (accelerator: {accelerator}, require_gpu: {require_gpu}), and CUDA finds none",
-            "run on a host with an NVIDIA driver (`pageflip doctor` tells), or set train.fit.accelerator: auto and "
+            "run on a host with an NVIDIA driver (`pageflip doctor` shows it), or set train.fit.accelerator: auto and "
             "train.fit.require_gpu: false.",
         )
     return "cpu"
 
 
 def is_first_process() -> bool:
-    """Whether this is the one process of a training that keeps its results, on one device or on many."""
+    """Return whether this is the process that saves and logs results, of all processes on all nodes."""
     return not rank_zero_only.rank and settings.node_rank() == 0
 
 
 def device_count(fit: Fit, accelerator: str) -> int:
-    """How many devices of this node train; of CPU "devices" as many processes as are asked for.
+    """Return the number of devices of this node to train on; on a CPU, the number of processes.
 
     Raises:
-        ConfigError: there are fewer.
+        ConfigError: CUDA finds fewer.
     """
-    there = torch.cuda.device_count() if accelerator == "cuda" else None
+    available = torch.cuda.device_count() if accelerator == "cuda" else None
     if fit.devices == "auto":
-        return there or 1
-    if there is not None and fit.devices > there:
-        raise ConfigError(f"train.fit.devices is {fit.devices}, and CUDA finds {there}", "ask for fewer, or `auto`.")
+        return available or 1
+    if available is not None and fit.devices > available:
+        raise ConfigError(
+            f"train.fit.devices is {fit.devices}, and CUDA finds {available}", "set it lower, or to `auto`."
+        )
     return fit.devices

@@ -9,7 +9,9 @@ import torch
 from safetensors.numpy import load_file
 
 from pageflip.params.all import Params
+from pageflip.training.batches import TrainingData
 from pageflip.training.loop import train_network
+from pageflip.training.recipe import TrainingRecipe
 from pipeline.conftest import call, environment, tiny_params, write_params
 
 COMMAND = ["python", "-m", "tasks.train", "--model", "cnn", "--frames", "data/frames", "--split", "data/split"]
@@ -70,18 +72,9 @@ def test_a_training_that_had_stopped_early_ends_there_when_it_is_taken_up_again(
     fit = params.fit.model_copy(update={"epochs": 12, "patience": 1, "learning_rate": 1e-9, "accelerator": "cpu"})
 
     def train() -> tuple:
-        return train_network(
-            frames,
-            part,
-            part,
-            name="cnn",
-            settings={"channels": (4,), "dropout": 0.0},
-            fit=fit,
-            augment=params.augment,
-            seed=1,
-            checkpoints=str(tmp_path / "checkpoints"),
-            on_epoch=lambda record: None,
-        )
+        recipe = TrainingRecipe("cnn", {"channels": (4,), "dropout": 0.0}, fit, params.augment, seed=1)
+        data, checkpoints = TrainingData(frames, part, part), str(tmp_path / "checkpoints")
+        return train_network(data, recipe, checkpoints=checkpoints, on_epoch=lambda record: None)
 
     first_network, first = train()
     again_network, again = train()

@@ -6,8 +6,16 @@ import torch
 
 from pageflip.params.all import load_params
 from pageflip.training import batches, loop
-from pageflip.training.batches import CopiedAhead, DeviceRows, EpochShuffle, make_loader, stays_on_device
+from pageflip.training.batches import (
+    DevicePrefetcher,
+    DeviceRows,
+    EpochShuffle,
+    TrainingData,
+    fits_on_device,
+    make_loader,
+)
 from pageflip.training.loop import train_network
+from pageflip.training.recipe import TrainingRecipe
 
 CPU = torch.device("cpu")
 
@@ -44,48 +52,40 @@ def test_a_training_ends_the_same_whether_frames_stay_on_the_device_or_not(frame
     part = np.arange(24), (np.arange(24) % 2).astype(np.uint8)
 
     def run(folder):
-        network, history = train_network(
-            frames,
-            part,
-            part,
-            name="cnn",
-            settings={"channels": (4, 8), "dropout": 0.2},
-            fit=params.fit.model_copy(update={"epochs": 2, "batch_size": 8, "accelerator": "cpu"}),
-            augment=params.augment,
-            seed=1,
-            checkpoints=str(tmp_path / folder),
-            on_epoch=lambda record: None,
-        )
+        fit = params.fit.model_copy(update={"epochs": 2, "batch_size": 8, "accelerator": "cpu"})
+        recipe = TrainingRecipe("cnn", {"channels": (4, 8), "dropout": 0.2}, fit, params.augment, seed=1)
+        data, checkpoints = TrainingData(frames, part, part), str(tmp_path / folder)
+        network, history = train_network(data, recipe, checkpoints=checkpoints, on_epoch=lambda record: None)
         return network.state_dict(), history
 
     state, history = run("map")
-    made = []
-    monkeypatch.setattr(loop, "stays_on_device", lambda *_: True)
-    monkeypatch.setattr(batches, "DeviceRows", lambda *arguments: made.append(DeviceRows(*arguments)) or made[-1])
+    copies = []
+    monkeypatch.setattr(loop, "fits_on_device", lambda *_: True)
+    monkeypatch.setattr(batches, "DeviceRows", lambda *arguments: copies.append(DeviceRows(*arguments)) or copies[-1])
     again, same = run("device")
-    assert len(made) == 2
+    assert len(copies) == 2
     assert history == same
     assert all(torch.equal(tensor, again[name]) for name, tensor in state.items())
 
 
 def test_nothing_stays_on_a_cpu_as_on_a_device(frames):
-    assert not stays_on_device(frames, 24, 0.9, CPU)
+    assert not fits_on_device(frames, 24, 0.9, CPU)
 
 
 def test_frames_stay_on_a_gpu_within_their_share_of_its_free_memory(frames, monkeypatch):
     size = frames.nbytes
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * size, 100 * size))
     gpu = torch.device("cuda", 0)
-    assert stays_on_device(frames, 24, 0.5, gpu)
-    assert not stays_on_device(frames, 24, 0.49, gpu)
-    assert not stays_on_device(frames, 1, 0, gpu)
+    assert fits_on_device(frames, 24, 0.5, gpu)
+    assert not fits_on_device(frames, 24, 0.49, gpu)
+    assert not fits_on_device(frames, 1, 0, gpu)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA finds no GPU")
-def test_batches_that_are_copied_ahead_to_a_gpu_are_the_same(frames):
+def test_batches_that_are_prefetched_to_a_gpu_are_the_same(frames):
     gpu = torch.device("cuda", 0)
     part = np.arange(24), np.linspace(0, 1, 24)
-    assert isinstance(make_loader(frames, part, batch_size=4, device=gpu, resident=False), CopiedAhead)
+    assert isinstance(make_loader(frames, part, batch_size=4, device=gpu, resident=False), DevicePrefetcher)
     ahead, resident = (loaded(frames, part, resident=resident, device=gpu) for resident in (False, True))
     assert equal(ahead, resident)
     assert equal([(one.cpu(), two.cpu()) for one, two in ahead], loaded(frames, part, resident=False))

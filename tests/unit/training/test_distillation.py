@@ -1,4 +1,4 @@
-"""A small network imitates what a trained one sees."""
+"""Distillation of a teacher's feature maps and probabilities."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pageflip.networks.build import build_network
 from pageflip.networks.predict import predict_logits
 from pageflip.params.all import load_params
 from pageflip.params.day_zero import Imitation
-from pageflip.training.distillation import imitate, listen
+from pageflip.training.distillation import distil, run_teacher
 
 
 @pytest.fixture
@@ -31,25 +31,25 @@ def learn(frames, plan: Imitation, seed=0):
     teacher = make((4, 8, 8), 1).eval()
     with torch.no_grad():
         teacher.head[1].weight.mul_(20)
-    lessons = listen(teacher, frames, np.arange(2, 16))
+    outputs = run_teacher(teacher, frames, np.arange(2, 16))
     student, records = make((8, 16), 2), []
-    imitate(student, frames, lessons, plan, seed=seed, on_epoch=records.append)
-    return teacher, lessons, student, records
+    distil(student, frames, outputs, plan, seed=seed, on_epoch=records.append)
+    return teacher, outputs, student, records
 
 
-def test_a_lesson_is_what_the_teacher_sees_in_a_frame_and_in_its_mirror_image(frames, plan):
-    teacher, lessons, _, _ = learn(frames, plan.model_copy(update={"epochs": 1}))
+def test_a_teacher_predicts_each_frame_and_its_mirror_image(frames, plan):
+    teacher, outputs, _, _ = learn(frames, plan.model_copy(update={"epochs": 1}))
     rows = np.arange(2, 16)
-    assert lessons.maps.shape[:3] == (2, 14, 8)
-    assert lessons.logits[0] == pytest.approx(predict_logits(teacher, frames, rows), abs=1e-4)
-    assert lessons.logits[1] == pytest.approx(predict_logits(teacher, frames[:, :, ::-1], rows), abs=1e-4)
+    assert outputs.maps.shape[:3] == (2, 14, 8)
+    assert outputs.logits[0] == pytest.approx(predict_logits(teacher, frames, rows), abs=1e-4)
+    assert outputs.logits[1] == pytest.approx(predict_logits(teacher, frames[:, :, ::-1], rows), abs=1e-4)
 
 
-def test_imitation_brings_the_student_to_the_teachers_opinion(frames, plan):
-    _, lessons, student, records = learn(frames, plan)
+def test_distillation_brings_the_student_close_to_the_teachers_logits(frames, plan):
+    _, outputs, student, records = learn(frames, plan)
     assert records[-1]["loss"] < 0.8 * records[0]["loss"]
-    said = predict_logits(student, frames, lessons.rows)
-    assert np.corrcoef(said, lessons.logits[0])[0, 1] > 0.5
+    logits = predict_logits(student, frames, outputs.rows)
+    assert np.corrcoef(logits, outputs.logits[0])[0, 1] > 0.5
 
 
 def test_the_seed_fixes_what_is_learnt(frames, plan):

@@ -8,9 +8,10 @@ from safetensors.torch import save_file
 from pageflip.base.errors import ConfigError
 from pageflip.networks.build import build_network
 from pageflip.params.all import load_params
-from pageflip.training.batches import EpochShuffle
+from pageflip.training.batches import EpochShuffle, TrainingData
 from pageflip.training.checkpoints import training_code
 from pageflip.training.loop import train_network
+from pageflip.training.recipe import TrainingRecipe
 
 LITE = {"stages": 2, "last": 4, "frozen": 1, "dropout": 0.2, "initial": "none"}
 RESNET = {"frozen": 2, "dropout": 0.2, "initial": "none"}
@@ -27,18 +28,9 @@ def train(params_file, tmp_path):
 
     def run(name="cnn", settings=CNN, *, folder="checkpoints", on_epoch=lambda record: None, **fit):
         fit = {"epochs": 3, "patience": 9, "batch_size": 8, "accelerator": "cpu"} | fit
-        network, history = train_network(
-            frames,
-            part,
-            part,
-            name=name,
-            settings=settings,
-            fit=params.fit.model_copy(update=fit),
-            augment=params.augment,
-            seed=1,
-            checkpoints=str(tmp_path / folder),
-            on_epoch=on_epoch,
-        )
+        recipe = TrainingRecipe(name, settings, params.fit.model_copy(update=fit), params.augment, seed=1)
+        data, checkpoints = TrainingData(frames, part, part), str(tmp_path / folder)
+        network, history = train_network(data, recipe, checkpoints=checkpoints, on_epoch=on_epoch)
         return network.state_dict(), history
 
     return run
@@ -150,6 +142,6 @@ def test_there_must_be_initial_weights_of_a_whole_network_to_keep_a_share_of(tra
 
 def test_a_checkpoint_belongs_to_all_code_that_the_loop_imports_and_to_no_other():
     names = {f"{file.parent.name}/{file.stem}" for file in training_code()}
-    assert {"training/loop", "training/module", "training/augmentation", "training/checkpoints"} <= names
+    assert {f"training/{name}" for name in ("loop", "module", "augmentation", "checkpoints", "recipe")} <= names
     assert {"networks/build", "networks/cnn", "networks/efficientnet_lite", "networks/initial_weights"} <= names
     assert not names & {"networks/onnx_export", "networks/predict", "training/distillation"}
