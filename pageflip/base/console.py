@@ -20,7 +20,7 @@ def run_main(main: Callable[[], None]) -> None:
     exception, so that temporary files are deleted.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _configure_logging()
     try:
         main()
         _note_outcome(os.EX_OK)
@@ -34,6 +34,21 @@ def run_main(main: Callable[[], None]) -> None:
         print(f"error: {known}", file=sys.stderr, flush=True)
         _note_outcome(known.exit_code)
         raise SystemExit(known.exit_code) from None
+
+
+class _LineFormatter(logging.Formatter):
+    """Messages of level INFO as plain lines, others with level and logger."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage() if record.levelno == logging.INFO else super().format(record)
+
+
+def _configure_logging() -> None:
+    """Log to standard error: of libraries the warnings, of this project also the progress, which is INFO."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("pageflip").setLevel(logging.INFO)
 
 
 def _note_outcome(exit_code: int) -> None:

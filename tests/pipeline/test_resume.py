@@ -1,4 +1,4 @@
-"""A training that is killed goes on, and ends as if nothing had happened."""
+"""Resuming a killed training gives the results of one that was not killed."""
 
 import signal
 import sqlite3
@@ -19,13 +19,13 @@ COMMAND = ["python", "-m", "tasks.train", "--model", "cnn", "--frames", "data/fr
 
 def train_and_kill(folder, out, after: str) -> None:
     env = environment() | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([*COMMAND, "--out", out], cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
+    process = subprocess.Popen([*COMMAND, "--out", out], cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
         if line.startswith(after):
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
-    process.stdout.close()
+    process.stderr.close()
     assert process.returncode == -signal.SIGKILL
 
 
@@ -42,8 +42,8 @@ def test_a_killed_training_resumes_to_the_same_weights_and_history(fresh):
     call(fresh, *COMMAND, "--out", "models/whole")
     train_and_kill(fresh, "models/killed", after="train: epoch 3")
     assert not (fresh / "models" / "killed").exists()
-    output = call(fresh, *COMMAND, "--out", "models/killed").stdout
-    assert "going on from the checkpoint" in output
+    output = call(fresh, *COMMAND, "--out", "models/killed").stderr
+    assert "resuming from the checkpoint" in output
     assert "train: epoch 0" not in output
     whole, killed = (load_file(fresh / "models" / name / "weights.safetensors") for name in ("whole", "killed"))
     assert all((whole[key] == killed[key]).all() for key in whole)
@@ -64,7 +64,7 @@ def test_a_gpu_that_is_asked_for_and_absent_is_an_error_before_anything_is_logge
     assert runs == 1  # the one of the reproduced project
 
 
-def test_a_training_that_had_stopped_early_ends_there_when_it_is_taken_up_again(tmp_path):
+def test_a_training_that_stopped_early_stops_at_the_same_epoch_when_it_is_resumed(tmp_path):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (24, 32, 32, 3), dtype=np.uint8)
     part = np.arange(24), (np.arange(24) % 2).astype(np.uint8)
@@ -84,13 +84,13 @@ def test_a_training_that_had_stopped_early_ends_there_when_it_is_taken_up_again(
     assert all(torch.equal(value, state[name]) for name, value in first_network.state_dict().items())
 
 
-def test_a_checkpoint_that_cannot_be_read_is_put_aside_and_training_starts_anew(fresh):
-    output = call(fresh, *COMMAND, "--out", "models/first").stdout
+def test_a_checkpoint_that_cannot_be_read_is_deleted_and_training_restarts(fresh):
+    call(fresh, *COMMAND, "--out", "models/first")
     key = training_key_of(fresh)
     broken = fresh / ".pageflip" / "runs" / "checkpoints" / key / "last.ckpt"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"half of a checkpoint")
-    output = call(fresh, *COMMAND, "--out", "models/second").stdout
+    output = call(fresh, *COMMAND, "--out", "models/second").stderr
     assert "cannot be read" in output
     assert "train: epoch 0" in output
     weights = [(fresh / "models" / name / "weights.safetensors").read_bytes() for name in ("first", "second")]
@@ -108,7 +108,7 @@ def test_two_processes_train_one_network_that_is_logged_and_kept_once(fresh):
     params = tiny_params()
     params["train"]["fit"] |= {"devices": 2, "strategy": "ddp", "accelerator": "cpu", "epochs": 2}
     write_params(fresh, params)
-    output = call(fresh, *COMMAND, "--out", "models/two", OMP_NUM_THREADS="1").stdout
+    output = call(fresh, *COMMAND, "--out", "models/two", OMP_NUM_THREADS="1").stderr
     assert [line.split(":")[1] for line in output.splitlines() if "train loss" in line] == [" epoch 0", " epoch 1"]
     assert output.count("best epoch") == 1
     assert (fresh / "models" / "two" / "weights.safetensors").is_file()

@@ -124,6 +124,6 @@ def test_a_worker_that_dies_in_a_training_costs_nothing_but_time(told: dict[str,
         stage: (state, 2 if stage == "train@cnn" else 1) for stage, state in ALL_WELL.items()
     }
     second = (training / "attempt=2.log").read_text()
-    assert "going on from the checkpoint" in second
+    assert "resuming from the checkpoint" in second
     assert "train: epoch 0" not in second
     assert outs_of_run(home, "one", "evaluate@cnn") == outs_of_repro(project, "evaluate@cnn")

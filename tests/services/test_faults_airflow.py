@@ -124,7 +124,7 @@ def test_a_scheduler_that_is_killed_with_its_tasks_has_them_go_on_from_the_check
     tasks = _run_disturbed(place, "machine", lambda: kill_tree(_scheduler(place.home).pid))
     _require_the_results_of_a_repro(place, "machine", tasks)
     log = task_logs(place.home, "machine", DISTURBED)
-    assert "going on from the checkpoint" in log
+    assert "resuming from the checkpoint" in log
     assert log.count("train: epoch 0") == 1
 
 

@@ -155,7 +155,7 @@ def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path,
         tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1
     )
     output = capsys.readouterr().out
-    assert "going on from the checkpoint" in output
+    assert "resuming from the checkpoint" in output
     assert "epoch 0" not in output
     assert again["weights_sha256"] == card["weights_sha256"]
 
