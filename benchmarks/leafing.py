@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ import pageflip.synthetic
 from benchmarks.measuring import machine, quiet
 from benchmarks.results import Result
 from pageflip.base import settings
+from pageflip.base.batching import batched
 from pageflip.base.errors import UnavailableError
 from pageflip.evaluation.metrics import binary_metrics
 from pageflip.events.baselines import difference_flips, median_flips, threshold_flips
@@ -131,7 +131,7 @@ def run_pageflip(path: Path, truth: Truth, predictor: Predictor, model: Sequence
     reader, stream, streamed = SequenceReader(predictor, model), SequenceStream(predictor, model, LAG_S), []
     changes, before = [], None
     frames = ((rgb, time_s) for _, time_s, rgb in iter_video(path, predictor.width, predictor.height))
-    while batch := list(islice(frames, BATCH)):
+    for batch in batched(frames, BATCH):
         reader.push(*zip(*batch, strict=True))
         for rgb, time_s in batch:
             streamed += stream.push(rgb, time_s)

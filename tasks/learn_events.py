@@ -1,49 +1,44 @@
-"""Learn how flips follow each other and look in time: write what stands in pageflip/inference/pretrained.
+"""Train the temporal network and fit the decoders that are shipped in pageflip/inference/pretrained.
 
-    make events                                      # draws first; to be run again once day-zero or cnn is made anew
+    make events                                      # draws first; run it again after day-zero or cnn has changed
     python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
 
     temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.events.temporal)
-    events-in-sequence.json                     durations and evidence for the probabilities that it refined
-    events.json                                 the same for probabilities of single frames alone
+    events-in-sequence.json                     the decoder for probabilities that the temporal network re-estimated
+    events.json                                 the decoder for probabilities of single frames
 
-Frames are read by day-zero, and by the compact network that is weaker: the temporal network learns to read after both.
-
-Every fourth video, and all clips of every fourth book, teach the network nothing: durations and evidence are learnt
-there, and the network is judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was read
-from them, are kept in the work folder, named by all that they depend on.
+Frames are predicted by day-zero and by the weaker compact network, so that the temporal network generalises to other
+frame models. Every fourth video, and all clips of every fourth book, are held out of its training: the decoder for its
+probabilities is fitted on them, and both are evaluated on them. With videos of your own no clips are drawn. Drawn videos
+and clips, and the predictions for them, are kept in the work folder, named by all that they depend on.
 """
 
-import argparse
 from pathlib import Path
 
-from pageflip.base import settings, storage
+from pageflip.base.arguments import task_parser
 from pageflip.base.console import run_main
 from pageflip.frames.parallel import available_cores
 from pageflip.inference.cards import PRETRAINED
 from pageflip.params.all import load_params
-from pageflip.pretraining.events import learn
+from pageflip.pretraining.drawn import work_folder
+from pageflip.pretraining.events import learn_events
 from pageflip.pretraining.recordings import draw_clips, draw_videos
 from pageflip.synthetic.ranges import load_synthesize
 
 
 def main() -> None:
-    """Read the section `events`, and write what is learnt."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--videos", type=Path, help="a folder of videos with their truth, instead of drawn ones")
-    parser.add_argument("--work", type=Path, help="folder of drawn videos (default: below the run store)")
-    parser.add_argument("--out", type=Path, default=PRETRAINED, help="folder of what is learnt")
+    """Read the sections `events` and `synthesize`, and write the files."""
+    parser = task_parser(__doc__)
+    parser.add_argument("--videos", type=Path, help="folder of labelled videos, instead of drawn ones")
+    parser.add_argument("--work", type=Path, help="folder of drawn videos (default: in the run store)")
+    parser.add_argument("--out", type=Path, default=PRETRAINED, help="folder of the files")
     parser.add_argument("--workers", type=int, default=available_cores(), help="processes that draw")
     args = parser.parse_args()
-    plan = load_params(args.params).events
-    work = args.work or (storage.local_path(settings.store_url()) or settings.home() / "runs") / "events"
-    if args.videos:
-        learn(plan, args.videos, args.out)
-        return
-    ranges = load_synthesize(args.params).ranges
-    videos, clips = draw_videos(plan, ranges, work, args.workers), draw_clips(plan, ranges, work, args.workers)
-    learn(plan, videos, args.out, clips)
+    plan, videos, clips = load_params(args.params).events, args.videos, None
+    if videos is None:
+        ranges, work = load_synthesize(args.params).ranges, args.work or work_folder("events")
+        videos, clips = (draw(plan, ranges, work, args.workers) for draw in (draw_videos, draw_clips))
+    learn_events(plan, videos, args.out, clips)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
 
+from pageflip.base.batching import batched
 from pageflip.base.errors import DataError
 from pageflip.events.flip import Flip
 from pageflip.events.reader import FramePredictor, SequenceReader
@@ -116,8 +116,7 @@ def _score_image(frame: Frame, predictor: NamedPredictor) -> FrameScores:
 def score_frames(frames: Iterable[Frame], predictor: NamedPredictor, model: SequenceModel) -> FrameScores:
     """Score the frames of a recording; only one batch of pixels is in memory at a time."""
     scores, reader = FrameScores(), SequenceReader(predictor, model)
-    frames = iter(frames)
-    while batch := list(islice(frames, BATCH)):
+    for batch in batched(frames, BATCH):
         times = [frame.time_s for frame in batch]
         scores.probabilities += reader.push([frame.pixels for frame in batch], times)
         scores.names += [frame.name for frame in batch]

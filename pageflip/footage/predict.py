@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pageflip.base.batching import batched
 from pageflip.base.errors import ConfigError, DataError
 from pageflip.events.flip import Flip
 from pageflip.events.sequence_model import SequenceModel
@@ -86,8 +86,7 @@ def predict_files(predictor: Predictor, files: list[Path]) -> Iterator[Predictio
 
 
 def _predict_video(predictor: Predictor, file: Path) -> Iterator[Prediction]:
-    frames = iter_video(file, predictor.width, predictor.height)
-    while batch := list(islice(frames, BATCH)):
+    for batch in batched(iter_video(file, predictor.width, predictor.height), BATCH):
         yield from _flush(predictor, [(file, index, time_s, pixels) for index, time_s, pixels in batch])
 
 

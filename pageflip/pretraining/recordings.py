@@ -1,30 +1,17 @@
-"""Learn how flips follow each other and look in time: write what stands in pageflip/inference/pretrained.
-
-    make events                                      # draws first; to be run again once day-zero or cnn is made anew
-    python -m tasks.learn_events --videos FOLDER     # from videos of your own: NAME.mp4 with NAME.events.json beside it
-
-    temporal-encoder.onnx, temporal-head.onnx   the temporal network (pageflip.events.temporal)
-    events-in-sequence.json                     durations and evidence for the probabilities that it refined
-    events.json                                 the same for probabilities of single frames alone
-
-Frames are read by day-zero, and by the compact network that is weaker: the temporal network learns to read after both.
-
-Every fourth video, and all clips of every fourth book, teach the network nothing: durations and evidence are learnt
-there, and the network is judged. With videos of your own no clips are drawn. Drawn videos and clips, and what was read
-from them, are kept in the work folder, named by all that they depend on.
-"""
+"""Drawn videos and clips that the temporal network and the decoders are trained on, and their frame predictions."""
 
 import hashlib
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pageflip.base.batching import batched
 from pageflip.base.errors import DataError
-from pageflip.base.files import atomic_folder, sha256_of
+from pageflip.base.files import atomic_folder, read_json, sha256_of
 from pageflip.base.progress import show_progress, track
 from pageflip.events.log_odds import to_log_odds
 from pageflip.events.metrics import Truth, read_truth
@@ -34,7 +21,8 @@ from pageflip.frames.names import LABELS
 from pageflip.frames.pixels import decode_image
 from pageflip.frames.raw_folder import list_frames, read_books
 from pageflip.frames.video import iter_video
-from pageflip.inference import cards, day_zero
+from pageflip.inference import cards
+from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.events import Events
 from pageflip.pretraining import compact_network
@@ -44,45 +32,54 @@ from pageflip.synthetic.ranges import Ranges
 from pageflip.synthetic.stage.clips import plan_clips
 from pageflip.synthetic.video import VideoPlan, write_video
 
-HELD_EVERY = 4  # every such video, and book of clips, is held out of the network's training
+HOLD_OUT_EVERY = 4  # one video, or book of clips, in so many is held out of the training of the temporal network
+EVENTS_SUFFIX = ".events.json"
 
 
 @dataclass(frozen=True)
-class Readers:
-    """The models of single frames whose words the temporal network learns from; both take frames of one size."""
+class FrameModels:
+    """The frame models whose probabilities the temporal network is trained on; both take frames of one size."""
 
     main: Predictor
     other: Predictor
 
     @classmethod
-    def load(cls) -> "Readers":
-        """day-zero, and the compact network.
+    def load(cls) -> "FrameModels":
+        """Load day-zero and the compact network.
 
         Raises:
-            DataError: one is missing, or not as its card says, or they take frames of different sizes.
+            DataError: one is missing, differs from its card, or takes frames of another size.
         """
-        main, other = day_zero.load_day_zero(cards.PRETRAINED), compact_network.load(cards.PRETRAINED)
+        main, other = load_day_zero(cards.PRETRAINED), compact_network.load(cards.PRETRAINED)
         if (main.width, main.height) != (other.width, other.height):
             raise DataError(
                 f"day-zero takes frames of {main.width}x{main.height}, its compact network of "
                 f"{other.width}x{other.height}",
-                f"make that anew: `{compact_network.COMMAND}`.",
+                f"make the compact network again: `{compact_network.COMMAND}`.",
             )
         return cls(main, other)
 
     @property
     def name(self) -> str:
-        """Both versions: what was read is kept under it."""
+        """Both versions."""
         return f"{self.main.version}.{self.other.version}"
 
-    def read(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The main one's probabilities and the other one's log-odds, float [N], of uint8 [N, height, width, 3]."""
+    def predict(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the main model's probabilities and the other one's log-odds, float [N], of uint8 [N, h, w, 3]."""
         return self.main.predict(pixels), to_log_odds(self.other.predict(pixels), self.other.threshold)
 
 
 @dataclass(frozen=True)
-class Footage:
-    """A video's frames in short: their planes uint8 [N, PLANES, h, w], the rest but for the truth float [N]."""
+class PredictedVideo:
+    """Frame predictions and true events of a labelled video.
+
+    Attributes:
+        times_s: float [N].
+        probabilities: by the main model, float [N].
+        other_odds: log-odds by the other model, float [N].
+        planes: input of the temporal network, uint8 [N, PLANES, h, w].
+        truth: the true events.
+    """
 
     times_s: np.ndarray
     probabilities: np.ndarray
@@ -92,29 +89,29 @@ class Footage:
 
 
 def draw_videos(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
-    """Draw the videos that are not there yet, and return their folder."""
+    """Draw the videos that do not exist yet, and return their folder."""
     brisk = ranges.model_copy(update={"flips": ranges.flips.model_copy(update={"rest": plan.brisk_rest})})
-    drawn = [plan.seed, plan.videos, plan.flips, plan.brisk, plan.brisk_rest, plan.width, plan.height]
-    folder = work / f"videos-{_key(drawn, ranges)}"
+    sizes = [plan.seed, plan.videos, plan.flips, plan.brisk, plan.brisk_rest, plan.width, plan.height]
+    folder = work / f"videos-{_drawing_key(sizes, ranges)}"
     numbers = [number for number in range(plan.videos) if not (folder / f"{number:03d}.mp4").exists()]
     with ProcessPoolExecutor(workers) as pool, show_progress(len(numbers), "events: draw videos") as advance:
         rows = [(folder, number, plan, brisk if number >= plan.videos - plan.brisk else ranges) for number in numbers]
-        for _ in pool.map(_draw, rows):
+        for _ in pool.map(_draw_video, rows):
             advance(1)
     return folder
 
 
-def _draw(row: tuple[Path, int, Events, Ranges]) -> None:
+def _draw_video(row: tuple[Path, int, Events, Ranges]) -> None:
     folder, number, plan, ranges = row
     path = folder / f"{number:03d}.mp4"
     video = VideoPlan(plan.seed + number, number, plan.flips, plan.width, plan.height, ranges=ranges)
-    write_video(path, video, events_path=path.with_suffix(".events.json"))
+    write_video(path, video, events_path=path.with_suffix(EVENTS_SUFFIX))
 
 
 def draw_clips(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
-    """Draw the archive of clips, unless it is there, and return its folder."""
+    """Draw the archive of clips unless it exists, and return its folder."""
     sizes = plan.clips.model_dump() | {"width": plan.width, "height": plan.height}
-    folder = work / f"clips-{_key([plan.seed, sizes], ranges)}"
+    folder = work / f"clips-{_drawing_key([plan.seed, sizes], ranges)}"
     if not folder.exists():
         clips = plan_clips(seed=plan.seed, **sizes)
         with show_progress(sum(clip.frames for clip in clips), "events: draw clips") as advance:
@@ -122,99 +119,98 @@ def draw_clips(plan: Events, ranges: Ranges, work: Path, workers: int) -> Path:
     return folder
 
 
-def _key(drawn: list, ranges: Ranges) -> str:
-    facts = [drawn, ranges.model_dump(), renderer_digest()]
+def _drawing_key(sizes: list[Any], ranges: Ranges) -> str:
+    facts = [sizes, ranges.model_dump(), renderer_digest()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_footage(file: Path, readers: Readers) -> Footage:
-    """What is learnt from a video; it is kept beside the video for the next attempt.
+def predict_video(file: Path, models: FrameModels) -> PredictedVideo:
+    """Predict the frames of a labelled video; the predictions are cached beside it.
 
     Raises:
-        DataError: the video cannot be read, or its truth is none.
+        DataError: the video or its events cannot be read.
     """
-    told = file.with_suffix(".events.json")
-    try:
-        truth = read_truth(json.loads(told.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{told} is not JSON: {error}", "see docs/reference/frames.md for what it holds.") from None
-    kept, digest = _kept(file, readers), sha256_of(file)
-    if kept.exists():
-        arrays = _load(kept)
+    truth = read_truth(read_json(file.with_suffix(EVENTS_SUFFIX)))
+    cache, digest = _cache_folder(file, models), sha256_of(file)
+    if cache.exists():
+        arrays = _load_arrays(cache)
         if str(arrays.pop("video")) == digest:
-            return Footage(**arrays, truth=truth)
-    times, said, planes = [], [], []
-    frames = iter_video(file, readers.main.width, readers.main.height)
-    while batch := list(islice(frames, BATCH)):
+            return PredictedVideo(**arrays, truth=truth)
+    times_s, predictions, planes = [], [], []
+    for batch in batched(iter_video(file, models.main.width, models.main.height), BATCH):
         pixels = np.stack([rgb for _, _, rgb in batch])
-        times += [time_s for _, time_s, _ in batch]
-        said.append(readers.read(pixels))
+        times_s += [time_s for _, time_s, _ in batch]
+        predictions.append(models.predict(pixels))
         planes.append(to_planes(pixels))
-    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
-    arrays = {"times_s": np.array(times), "probabilities": probabilities, "other_odds": other_odds}
+    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*predictions, strict=True))
+    arrays = {"times_s": np.array(times_s), "probabilities": probabilities, "other_odds": other_odds}
     arrays["planes"] = np.concatenate(planes)
-    with atomic_folder(kept) as folder:
-        _save(folder, arrays | {"video": np.array(digest)})
-    return Footage(**arrays, truth=truth)
+    with atomic_folder(cache) as folder:
+        _save_arrays(folder, arrays | {"video": np.array(digest)})
+    return PredictedVideo(**arrays, truth=truth)
 
 
-def read_clips(folder: Path, readers: Readers) -> tuple[list[TrainingSequence], list[TrainingSequence]]:
-    """The clips of an archive, and those of every fourth book apart; they are kept beside it for the next attempt.
+def predict_clips(archive: Path, models: FrameModels) -> tuple[list[TrainingSequence], list[TrainingSequence]]:
+    """Predict the clips of an archive; the predictions are cached beside it.
+
+    Returns:
+        The clips to train on, and those of the books that are held out.
 
     Raises:
         DataError: a frame cannot be read.
     """
-    kept = _kept(folder, readers)
-    if not kept.exists():
-        with atomic_folder(kept) as place:
-            _read_archive(folder, readers, place)
-    known, unknown = [], []
-    arrays = _load(kept)
+    cache = _cache_folder(archive, models)
+    if not cache.exists():
+        with atomic_folder(cache) as folder:
+            _predict_archive(archive, models, folder)
+    arrays = _load_arrays(cache)
     columns = [arrays[name] for name in ("planes", "log_odds", "states", "other_odds")]
+    training: list[TrainingSequence] = []
+    held_out: list[TrainingSequence] = []
     for begin, end in arrays["spans"]:
-        part = unknown if (arrays["books"][begin] + 1) % HELD_EVERY == 0 else known
+        part = held_out if (arrays["books"][begin] + 1) % HOLD_OUT_EVERY == 0 else training
         part.append(TrainingSequence(*(column[begin:end] for column in columns)))
-    return known, unknown
+    return training, held_out
 
 
-def _read_archive(folder: Path, readers: Readers, out: Path) -> None:
-    files, book_of = list_frames(folder), read_books(folder)
+def _predict_archive(archive: Path, models: FrameModels, out: Path) -> None:
+    files, book_of = list_frames(archive), read_books(archive)
     books = {name: number for number, name in enumerate(sorted(set(book_of.values())))}
-    said, done = [], 0
-    # on the disk from the start: the planes of 15,360 clips take 5 GB
+    predictions, done = [], 0
+    # on disk from the start: the planes of 15,360 clips take 5 GB
     planes = np.lib.format.open_memmap(out / "planes.npy", "w+", np.uint8, (len(files), PLANES, *PLANE_SHAPE))
-    frames = iter(track(files, description="events: read clips"))
-    while batch := list(islice(frames, BATCH)):
-        pixels = np.stack([decode_image(folder / one.path, readers.main.width, readers.main.height) for one in batch])
-        said.append(readers.read(pixels))
+    width, height = models.main.width, models.main.height
+    for batch in batched(track(files, description="events: predict clips"), BATCH):
+        pixels = np.stack([decode_image(archive / frame.path, width, height) for frame in batch])
+        predictions.append(models.predict(pixels))
         planes[done : done + len(batch)] = to_planes(pixels)
         done += len(batch)
     planes.flush()
-    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*said, strict=True))
-    first = [i for i, one in enumerate(files) if not i or files[i - 1].clip != one.clip]
+    probabilities, other_odds = (np.concatenate(parts) for parts in zip(*predictions, strict=True))
+    first = [i for i, frame in enumerate(files) if not i or files[i - 1].clip != frame.clip]
     arrays = {
-        "log_odds": to_log_odds(probabilities, readers.main.threshold),
+        "log_odds": to_log_odds(probabilities, models.main.threshold),
         "other_odds": other_odds,
-        "states": np.array([one.label == LABELS[1] for one in files], int),
-        "books": np.array([books[book_of[one.label, one.video]] for one in files]),
+        "states": np.array([frame.label == LABELS[1] for frame in files], int),
+        "books": np.array([books[book_of[frame.label, frame.video]] for frame in files]),
         "spans": np.column_stack([first, [*first[1:], len(files)]]),
     }
-    _save(out, arrays)
+    _save_arrays(out, arrays)
 
 
-def _kept(read: Path, readers: Readers) -> Path:
-    """The folder of what was read: named by what was read, by whom, and by the planes' size."""
+def _cache_folder(source: Path, models: FrameModels) -> Path:
+    """Return the folder of the predictions, named after source, models and size of the planes."""
     rows, columns = PLANE_SHAPE
-    return read.with_suffix(f".{readers.name}.{PLANES}x{columns}x{rows}")
+    return source.with_suffix(f".{models.name}.{PLANES}x{columns}x{rows}")
 
 
-def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
 
 
-def _load(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of `_save`; planes are read from the disk as they are needed."""
+def _load_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `_save_arrays` wrote, the planes as a memory map."""
     return {
         file.stem: np.load(file, mmap_mode="r" if file.stem == "planes" else None, allow_pickle=False)
         for file in folder.glob("*.npy")

@@ -1,4 +1,4 @@
-"""The model that is there before any labels: how it is made, and that the committed one is whole."""
+"""Production of day-zero and its compact network, and the integrity of the committed files."""
 
 import json
 import re
@@ -101,24 +101,26 @@ def test_the_card_says_what_the_model_was_made_from(made, params_file):
     assert "imagenet" not in card["licences"]  # which this one did not begin from
 
 
-def test_frames_that_are_complete_are_used_again_and_give_the_same_model(made, params_file, tmp_path, capsys):
+def test_frames_that_are_complete_are_used_again_and_give_the_same_model(made, params_file, tmp_path, caplog):
+    caplog.set_level("INFO", "pageflip")
     work, _, card = made
     again = pretraining_day_zero.make_day_zero(
         tiny(params_file), Ranges(), work=work, out=tmp_path / "again", workers=1
     )
-    assert "are used again" in capsys.readouterr().out
+    assert "reusing the frames" in caplog.text
     assert timeless(again) == timeless(card)
     assert not list((work / "checkpoints").iterdir())
 
 
-def test_the_same_files_are_derived_from_weights_and_frames_without_training(made, params_file, tmp_path, capsys):
+def test_the_same_files_are_derived_from_weights_and_frames_without_training(made, params_file, tmp_path, caplog):
+    caplog.set_level("INFO", "pageflip")
     work, out, card = made
     shutil.copytree(out, tmp_path / "weights")
     (tmp_path / "weights" / "day-zero.onnx").unlink()
     again = pretraining_day_zero.remake_from_weights(tiny(params_file), work=work, out=tmp_path / "weights")
     assert timeless(again) == timeless(card)
     assert sha256_of(tmp_path / "weights" / "day-zero.onnx") == card["onnx_sha256"]
-    assert "epoch" not in capsys.readouterr().out
+    assert "epoch" not in caplog.text
 
 
 def test_weights_are_judged_on_the_frames_of_their_training_only(made, params_file, tmp_path):
@@ -131,7 +133,7 @@ def test_other_parameters_of_the_drawing_are_other_frames(made, params_file, tmp
     work, _, _ = made
     before = set(work.iterdir())
     plan = tiny(params_file).day_zero.model_copy(update={"seed": 8})
-    drawn.prepare(plan, Ranges(), "renderer", work, 1)
+    drawn.draw_frames(plan, Ranges(), "renderer", work, 1)
     assert len(set(work.iterdir()) - before) == 2  # drawn and packed
 
 
@@ -139,24 +141,24 @@ def die(*_):
     raise RuntimeError("killed")
 
 
-def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path, capsys, monkeypatch):
+def test_a_killed_attempt_goes_on_to_the_same_model(made, params_file, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO", "pageflip")
     work, _, card = made
     shutil.copytree(work, tmp_path / "work")
-    export = pretraining_day_zero.export
-    monkeypatch.setattr(pretraining_day_zero, "export", die)
+    export = pretraining_day_zero.export_model
+    monkeypatch.setattr(pretraining_day_zero, "export_model", die)
     with pytest.raises(RuntimeError, match="killed"):
         pretraining_day_zero.make_day_zero(
             tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1
         )
-    monkeypatch.setattr(pretraining_day_zero, "export", export)
+    monkeypatch.setattr(pretraining_day_zero, "export_model", export)
     assert not (tmp_path / "out").exists()
-    capsys.readouterr()
+    caplog.clear()
     again = pretraining_day_zero.make_day_zero(
         tiny(params_file), Ranges(), work=tmp_path / "work", out=tmp_path / "out", workers=1
     )
-    output = capsys.readouterr().out
-    assert "resuming from the checkpoint" in output
-    assert "epoch 0" not in output
+    assert "resuming from the checkpoint" in caplog.text
+    assert "epoch 0" not in caplog.text
     assert again["weights_sha256"] == card["weights_sha256"]
 
 
@@ -169,7 +171,7 @@ def test_a_network_that_is_too_large_is_refused_before_anything_is_drawn(params_
 
 def test_an_onnx_file_that_is_too_large_is_not_written(made, params_file, tmp_path, monkeypatch):
     work, _, _ = made
-    monkeypatch.setattr(pretraining_day_zero, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(pretraining_day_zero, "MAX_BYTES", 50_000)
     monkeypatch.setattr(pretraining_day_zero, "check_size", lambda network: None)
     with pytest.raises(DataError, match=r"the ONNX file is 0\.\d MB"):
         pretraining_day_zero.make_day_zero(tiny(params_file), Ranges(), work=work, out=tmp_path / "out", workers=1)
@@ -180,14 +182,12 @@ def test_books_stand_on_one_side_each_and_all_parts_have_some():
     index = pd.DataFrame({"book": [f"b{number // 3}" for number in range(60)]})
     for name in ("label", "video", "frame", "clip"):
         index[name] = "x"
-    table = pretraining_day_zero.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)
+    table = drawn.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)
     assert (table.groupby("book")["part"].nunique() == 1).all()
     assert table.drop_duplicates("book")["part"].value_counts().to_dict() == {"train": 14, "val": 4, "test": 2}
-    assert (
-        pretraining_day_zero.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)["part"] == table["part"]
-    ).all()
+    assert (drawn.split_books(index, Shares(train=0.7, val=0.2, test=0.1), seed=1)["part"] == table["part"]).all()
     with pytest.raises(ConfigError, match="2 books are too few for three parts"):
-        pretraining_day_zero.split_books(index[:6], Shares(train=0.7, val=0.2, test=0.1), seed=1)
+        drawn.split_books(index[:6], Shares(train=0.7, val=0.2, test=0.1), seed=1)
 
 
 @pytest.fixture
@@ -237,20 +237,20 @@ def test_the_committed_model_is_whole_small_and_packaged():
     assert {cards.MODEL_FILE, cards.WEIGHTS_FILE, cards.CARD_FILE} <= found
 
 
-def test_real_frames_are_measured_and_told(made, packed, capsys):
-    pretraining_day_zero.print_real(packed[0], made[1])
-    assert re.search(r"day-zero: 60 real frames: F1 0\.\d+, ROC AUC", capsys.readouterr().out)
+def test_the_model_is_evaluated_on_real_frames(made, packed):
+    line = pretraining_day_zero.evaluate_on_real(packed[0], made[1])
+    assert re.match(r"day-zero: 60 real frames: F1 0\.\d+, ROC AUC", line)
 
 
 def test_day_zero_draws_wider_than_the_sample_where_its_own_ranges_say_so(params_file):
     plan = load_params(params_file).day_zero
-    sample, own = load_synthesize(params_file).ranges, pretraining_day_zero.ranges_of(params_file, plan)
+    sample, own = load_synthesize(params_file).ranges, pretraining_day_zero.day_zero_ranges(params_file, plan)
     assert own.book.page_width == tuple(plan.ranges["book"]["page_width"]) != sample.book.page_width
     assert own.book.thickness == sample.book.thickness
     assert own.flips == sample.flips
     wrong = plan.model_copy(update={"ranges": {"book": {"page_widht": [0.1, 0.2]}}})
     with pytest.raises(ConfigError, match=r"unknown key book\.page_widht \(did you mean page_width"):
-        pretraining_day_zero.ranges_of(params_file, wrong)
+        pretraining_day_zero.day_zero_ranges(params_file, wrong)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def compact(made, params_file, tmp_path_factory):
     place = tmp_path_factory.mktemp("compact")
     shutil.copytree(made[0], place / "work")
     shutil.copytree(made[1], place / "weights")
-    card = pretraining_day_zero.make_compact(tiny(params_file), work=place / "work", out=place / "weights")
+    card = compact_network.make_compact(tiny(params_file), work=place / "work", out=place / "weights")
     return place / "work", place / "weights", card
 
 
@@ -294,7 +294,7 @@ def test_the_same_seed_gives_the_same_compact_network(compact, params_file, tmp_
     (imitation,) = (tmp_path / "work").glob("imitation-*")
     learnt = sha256_of(imitation)
     imitation.unlink()
-    again = pretraining_day_zero.make_compact(tiny(params_file), work=tmp_path / "work", out=tmp_path / "weights")
+    again = compact_network.make_compact(tiny(params_file), work=tmp_path / "work", out=tmp_path / "weights")
     assert sha256_of(imitation) == learnt
     assert again == card
 

@@ -1,4 +1,4 @@
-"""What is learnt from drawn videos and clips: files that load, and nothing drawn or read twice."""
+"""Production of temporal network and decoders: files that load, and nothing drawn or predicted twice."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def learnt(plan, tmp_path_factory):
     """The folders of videos, of clips and of what is learnt, and its metrics."""
     place = tmp_path_factory.mktemp("events")
     videos, clips = (draw(plan, Ranges(), place, 1) for draw in (recordings.draw_videos, recordings.draw_clips))
-    return videos, clips, place / "out", events.learn(plan, videos, place / "out", clips)
+    return videos, clips, place / "out", events.learn_events(plan, videos, place / "out", clips)
 
 
 def test_what_is_learnt_can_be_used(learnt):
@@ -46,34 +46,34 @@ def test_what_is_learnt_can_be_used(learnt):
     assert (source["videos"], source["source"]) == (8, "drawn by pageflip.synthetic")
 
 
-def test_clips_of_a_book_are_learnt_from_or_held_out_as_one(learnt):
+def test_all_clips_of_a_book_are_trained_on_or_held_out(learnt):
     _, clips, _, _ = learnt
-    known, unknown = recordings.read_clips(clips, recordings.Readers.load())
-    assert (len(known), len(unknown)) == (6, 2)
-    assert {int(clip.states[0]) for clip in unknown} == {0, 1}
-    assert all(len(set(clip.states)) == 1 for clip in known + unknown)
+    training, held_out = recordings.predict_clips(clips, recordings.FrameModels.load())
+    assert (len(training), len(held_out)) == (6, 2)
+    assert {int(clip.states[0]) for clip in held_out} == {0, 1}
+    assert all(len(set(clip.states)) == 1 for clip in training + held_out)
 
 
 def test_a_compact_network_of_another_size_than_day_zero_is_refused(monkeypatch):
     other = replace(compact_network.load(PRETRAINED), width=54)
     monkeypatch.setattr(compact_network, "load", lambda folder: other)
     with pytest.raises(DataError, match=r"frames of 108x192, its compact network of 54x192(.*\n.*)--network cnn"):
-        recordings.Readers.load()
+        recordings.FrameModels.load()
 
 
-def test_nothing_is_drawn_or_read_twice(plan, learnt, monkeypatch):
+def test_nothing_is_drawn_or_predicted_twice(plan, learnt, monkeypatch):
     videos, clips, _, _ = learnt
     monkeypatch.setattr(recordings, "write_archive", None)
     monkeypatch.setattr(recordings, "write_video", None)
     monkeypatch.setattr(recordings, "decode_image", None)
     assert recordings.draw_clips(plan, Ranges(), clips.parent, 1) == clips
     assert recordings.draw_videos(plan, Ranges(), videos.parent, 1) == videos
-    assert recordings.read_clips(clips, recordings.Readers.load())
+    assert recordings.predict_clips(clips, recordings.FrameModels.load())
 
 
 def test_videos_of_ones_own_teach_without_drawn_clips(plan, learnt, tmp_path):
     videos, _, _, _ = learnt
-    events.learn(plan, videos, tmp_path / "out")
+    events.learn_events(plan, videos, tmp_path / "out")
     source = load_decoder_model(tmp_path / "out" / SEQUENCE_DECODER_FILE).learnt_from
     assert source["source"] == "videos of the user"
     assert "held_out_clips" not in source
@@ -84,11 +84,11 @@ def test_short_recordings_longer_than_a_window_are_refused(plan):
         type(plan.temporal).model_validate(plan.temporal.model_dump() | {"shortest": 13})
 
 
-def test_too_few_videos_with_their_truth_are_refused(plan, learnt, tmp_path):
+def test_too_few_labelled_videos_are_refused(plan, learnt, tmp_path):
     shutil.copytree(learnt[0], tmp_path / "videos")
     (tmp_path / "videos" / "000.events.json").unlink()
-    with pytest.raises(ConfigError, match="holds 7 videos with their truth, and at least 8 are needed"):
-        events.learn(plan, tmp_path / "videos", tmp_path / "out")
+    with pytest.raises(ConfigError, match="holds 7 labelled videos, and at least 8 are needed"):
+        events.learn_events(plan, tmp_path / "videos", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -97,5 +97,5 @@ def test_a_clip_that_cannot_be_read_is_named(learnt, tmp_path):
     broken = tmp_path / "clips" / list_frames(tmp_path / "clips")[0].path
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(DataError, match=broken.name):
-        recordings.read_clips(tmp_path / "clips", recordings.Readers.load())
+        recordings.predict_clips(tmp_path / "clips", recordings.FrameModels.load())
     assert [place.name for place in tmp_path.iterdir()] == ["clips"]
