@@ -9,8 +9,8 @@
 
 Frames are predicted by day-zero and by the weaker compact network, so that the temporal network generalises to other
 frame models. Every fourth video, and all clips of every fourth book, are held out of its training: the decoder for its
-probabilities is fitted on them, and both are evaluated on them. With videos of your own no clips are drawn. Drawn videos
-and clips, and the predictions for them, are kept in the work folder, named by all that they depend on.
+probabilities is fitted on those videos, and both are evaluated on them. With videos of your own no clips are drawn.
+Drawn videos and clips, and the predictions for them, are cached in the work folder, named by all that they depend on.
 """
 
 from pathlib import Path

@@ -66,11 +66,10 @@ def learn_events(plan: Events, videos: Path, out: Path, clips: Path | None = Non
     with atomic_folder(out) as folder:
         single = [LabelledSequence(video.probabilities, video.times_s, video.truth) for video in predicted]
         _write_decoder(single, threshold, plan, folder / FRAME_DECODER_FILE, source)
-        known = [video for number, video in enumerate(predicted) if (number + 1) % HOLD_OUT_EVERY]
-        known_clips, held_out_clips = predict_clips(clips, models) if clips else ([], [])
-        _write_temporal(
-            [*(_training_sequence(video, threshold) for video in known), *known_clips], plan, folder, source
-        )
+        training = [video for number, video in enumerate(predicted) if (number + 1) % HOLD_OUT_EVERY]
+        training_clips, held_out_clips = predict_clips(clips, models) if clips else ([], [])
+        sequences = [_training_sequence(video, threshold) for video in training] + training_clips
+        _write_temporal(sequences, plan, folder, source)
         if held_out_clips:
             source["held_out_clips"] = _evaluate_clips(held_out_clips, folder)
         held_out = predicted[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY]
