@@ -189,7 +189,7 @@ def test_training_finds_what_moves(tmp_path):
     """A bright square that moves is the flip, one that rests is none; the log-odds say nothing."""
     rng = np.random.default_rng(0)
     lessons = [moving_square(rng) for _ in range(4)]
-    network = train_temporal(lessons, shortened(steps=60, window=32, short_share=0, rotate=0), 3, lambda *_: None)
+    network = train_temporal(lessons, shortened(steps=50, window=24, short_share=0, rotate=0), 3, lambda *_: None)
     export_temporal(network, tmp_path, {})
     unseen = moving_square(rng)
     count = len(unseen.states)
@@ -203,7 +203,7 @@ def test_clips_of_a_few_frames_teach_too(tmp_path):
     rng = np.random.default_rng(1)
     frames = rng.integers(40, 50, (3, HEIGHT, WIDTH, 3), np.uint8)
     lessons = [TrainingSequence(to_planes(frames), np.full(3, 6.0 * state - 3), np.full(3, state)) for state in (0, 1)]
-    network = train_temporal(lessons, shortened(steps=40, window=16, short_share=1), 3, lambda *_: None)
+    network = train_temporal(lessons, shortened(steps=25, window=8, short_share=1), 3, lambda *_: None)
     export_temporal(network, tmp_path, {})
     for count in (1, 3):
         for chance in (0.05, 0.95):
@@ -219,7 +219,7 @@ def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
     odds = [np.full(3, 6.0 * state - 3) for state in (0, 1)]
     lessons = [TrainingSequence(to_planes(frames), odds[1 - state], np.full(3, state), odds[state]) for state in (0, 1)]
     for share, right in ((1.0, True), (0.0, False)):
-        plan = shortened(steps=40, window=16, short_share=1, compact_network_share=share)
+        plan = shortened(steps=25, window=8, short_share=1, compact_network_share=share)
         folder = tmp_path / str(share)
         folder.mkdir()
         export_temporal(train_temporal(lessons, plan, 3, lambda *_: None), folder, {})
@@ -229,7 +229,7 @@ def test_what_a_weaker_model_says_is_learnt_from_in_its_share(tmp_path):
 
 def shortened(**changes):
     """A training of seconds, that finds one thing only."""
-    return PLAN.model_copy(update={"width": 64, "odds_shift": 0.0, "dropout": 0.0} | changes)
+    return PLAN.model_copy(update={"width": 32, "windows": 2, "odds_shift": 0.0, "dropout": 0.0} | changes)
 
 
 def moving_square(rng):
