@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pageflip import __version__
 from pageflip.base.console import run_main
 from pageflip.cli import data, doctor, evaluate, models, predict
 from pageflip.cli.extras import EXTRA_OF, missing_extra
@@ -45,6 +44,8 @@ def main() -> None:
 
 def _print_version(requested: bool) -> None:
     if requested:
+        from pageflip import __version__
+
         print(f"pageflip {__version__}")
         raise typer.Exit
 

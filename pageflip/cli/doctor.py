@@ -13,7 +13,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pageflip import __version__
 from pageflip.base.errors import ConfigError, PageflipError
 from pageflip.cli.extras import examine_extras
 from pageflip.cli.output import make_console
@@ -50,6 +49,7 @@ def doctor_command(
 
 def examine() -> Iterator[Finding]:
     """Examine releases, extras, GPU, disk, data, models, MLflow, Airflow and the champion."""
+    from pageflip import __version__
     from pageflip.base import settings
     from pageflip.base.provenance import UNKNOWN, environment, git_revision
     from pageflip.inference.cards import PRETRAINED

@@ -5,7 +5,6 @@ The base install predicts; everything else comes with an extra. docs/reference/c
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution, metadata
 
 from pageflip.base.errors import ConfigError
 
@@ -43,6 +42,8 @@ def missing_extra(what: str, extra: str | None, error: ModuleNotFoundError) -> E
 
 def examine_extras() -> Iterator[tuple[str, list[str]]]:
     """Yield each extra with the names of its packages that are not installed."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
     try:
         about = metadata("pageflip")
     except PackageNotFoundError:  # a source tree without an installation
@@ -57,6 +58,8 @@ def examine_extras() -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         distribution(name)
     except PackageNotFoundError:

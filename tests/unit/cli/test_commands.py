@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 
-from pageflip.cli import app
+from pageflip import __version__
 from pageflip.frames.names import frame_path
 from pageflip.registry import promotion
 from pageflip.synthetic.video import VideoPlan, write_video
@@ -69,7 +69,7 @@ def test_the_help_names_every_command(run):
     assert code == 0
     for command in ("import", "synthesize", "predict", "evaluate", "lineage", "rollback", "doctor"):
         assert command in out
-    assert run("--version") == (0, f"pageflip {app.__version__}\n", "")
+    assert run("--version") == (0, f"pageflip {__version__}\n", "")
 
 
 def test_synthesize_draws_frames_unless_another_command_is_named(run, tmp_path):
@@ -211,7 +211,7 @@ def test_the_lineage_of_a_version_can_be_read_as_json(run, champion):
 
 def test_the_installed_program_is_this_one():
     done = subprocess.run([sys.executable, "-m", "pageflip", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"pageflip {app.__version__}\n"
+    assert done.stdout == f"pageflip {__version__}\n"
 
 
 def test_the_flips_of_a_folder_and_the_stills_of_its_pages_are_told_and_written(run, champion, tmp_path):
