@@ -90,8 +90,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Yield a new folder in `parent` that is deleted when the block ends, however it ends.
 
-    Folders of the same prefix that killed processes left are deleted first. Those in use are told apart by a lock file
-    in each, which works across containers that share the disk, as process ids would not.
+    Folders of the same prefix that killed processes left are deleted first. A lock file in each marks those in use,
+    across containers that share the disk too, which process ids would not do.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{prefix}*"):

@@ -18,7 +18,7 @@ REMEDY = "free some space, then run the same command again: it continues from wh
 
 
 def full_disk_error(errors: Iterable[BaseException], folders: Iterable[Path] = ()) -> UnavailableError | None:
-    """Return an error that names the full disk; None when neither these errors nor their causes tell of one.
+    """Return an error that names the full disk; None when neither these errors nor their causes report one.
 
     Args:
         errors: what was raised or logged.

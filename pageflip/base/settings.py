@@ -44,14 +44,14 @@ def project_root() -> Path:
 
 def services_project() -> Path:
     """Return the project that the local services work for: PAGEFLIP_PROJECT, or the project of the working folder."""
-    given = os.environ.get("PAGEFLIP_PROJECT")
-    return Path(given).absolute() if given else project_root()
+    value = os.environ.get("PAGEFLIP_PROJECT")
+    return Path(value).absolute() if value else project_root()
 
 
 def pipeline_python() -> Path | None:
     """Return PAGEFLIP_PYTHON, the interpreter of the pipeline's environment; None where it is not set."""
-    given = os.environ.get("PAGEFLIP_PYTHON")
-    return Path(given) if given else None
+    value = os.environ.get("PAGEFLIP_PYTHON")
+    return Path(value) if value else None
 
 
 # --- addresses
@@ -100,8 +100,8 @@ def s3_endpoint() -> str | None:
 
 def temporary_folder() -> Path | None:
     """Return TMPDIR; None where it is not set."""
-    given = os.environ.get("TMPDIR")
-    return Path(given) if given else None
+    value = os.environ.get("TMPDIR")
+    return Path(value) if value else None
 
 
 # --- MLflow
@@ -109,10 +109,10 @@ def temporary_folder() -> Path | None:
 
 def tracking_uri() -> str:
     """Return the address of MLflow's tracking server or database, which holds the model registry too."""
-    given = configured_tracking_uri()
-    if given and given.startswith(SQLITE):
-        return SQLITE + str(Path(given.removeprefix(SQLITE)).absolute())
-    return given or f"{SQLITE}{home() / 'mlflow.db'}"
+    value = configured_tracking_uri()
+    if value and value.startswith(SQLITE):
+        return SQLITE + str(Path(value.removeprefix(SQLITE)).absolute())
+    return value or f"{SQLITE}{home() / 'mlflow.db'}"
 
 
 def configured_tracking_uri() -> str | None:
@@ -138,8 +138,7 @@ def orchestrator_tags() -> dict[str, str]:
 
     `airflow.TASK` holds the id of the DAG run, so that several tasks may tag the same MLflow run.
     """
-    given = {name: os.environ.get(f"PAGEFLIP_ORCHESTRATOR_{name}") for name in ("DAG", "RUN", "TASK", "URL")}
-    dag, run, task, url = given.values()
+    dag, run, task, url = (os.environ.get(f"PAGEFLIP_ORCHESTRATOR_{name}") for name in ("DAG", "RUN", "TASK", "URL"))
     if not (dag and run and task):
         return {}
     return {"airflow.dag": dag, f"airflow.{task}": run} | ({"airflow.url": url} if url else {})
@@ -201,8 +200,8 @@ def git_revision() -> str | None:
 
 def outcome_file() -> Path | None:
     """Return the file in which a stage's command notes its exit code; None where no runner asks for it."""
-    given = os.environ.get(OUTCOME_VARIABLE)
-    return Path(given) if given else None
+    value = os.environ.get(OUTCOME_VARIABLE)
+    return Path(value) if value else None
 
 
 def node_rank() -> int:
@@ -221,10 +220,10 @@ def hide_passwords(text: str) -> str:
 
 
 def _address(variable: str) -> str | None:
-    given = os.environ.get(variable)
-    if not given:
+    value = os.environ.get(variable)
+    if not value:
         return None
-    return given if "://" in given else str(Path(given).expanduser().absolute())
+    return value if "://" in value else str(Path(value).expanduser().absolute())
 
 
 def _number(variable: str, default: int, highest: int) -> int:

@@ -18,6 +18,7 @@ PARSE_SECONDS = 90.0
 GPU_POOL = "gpu"  # the pool of dags/pageflip_dags/task_factory.py
 FINISHED = ("success", "failed")
 UNFINISHED = ("queued", "running")
+LOG_HEADER = "::group::Log message source details"  # up to the next line of its kind
 LOGS_REMEDY = "look at the services' logs, or run `make down` and `make up`."
 
 
@@ -190,7 +191,7 @@ class AirflowClient:
         """Return the last lines that a task's latest try has logged."""
         params = {"map_index": task.map_index, "full_content": True}
         found = self._call("GET", _log_path(dag_id, run_id, task), params=params)
-        return [line for row in found["content"] for line in _log_lines(row)][-lines:]
+        return _log_lines(found["content"])[-lines:]
 
     def new_log_lines(
         self, dag_id: str, run_id: str, task: TaskState, token: str | None
@@ -204,7 +205,7 @@ class AirflowClient:
         """
         params = {"map_index": task.map_index, "token": token}
         found = self._call("GET", _log_path(dag_id, run_id, task), tries=1, params=params)
-        return [line for row in found["content"] for line in _log_lines(row)], found["continuation_token"]
+        return _log_lines(found["content"]), found["continuation_token"]
 
     def ensure_gpu_pool(self) -> None:
         """Make the pool that limits tasks with GPUs; Airflow never schedules a task of a missing pool.
@@ -269,12 +270,22 @@ def _log_path(dag_id: str, run_id: str, task: TaskState) -> str:
     return f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{max(task.try_number, 1)}"
 
 
-def _log_lines(row: str | Mapping[str, Any]) -> list[str]:
-    """Return the lines of a row of a task's log, without Airflow's own messages at level info."""
-    if isinstance(row, str):
-        return [row]
+def _log_lines(rows: Sequence[str | Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a task's log, without its header and Airflow's own messages at level info."""
+    lines: list[str] = []
+    is_header = False
+    for row in rows:
+        event = row if isinstance(row, str) else row["event"]
+        if event.startswith("::"):
+            is_header = event == LOG_HEADER
+        elif not is_header:
+            lines += [event] if isinstance(row, str) else _row_lines(row)
+    return lines
+
+
+def _row_lines(row: Mapping[str, Any]) -> list[str]:
     logger, level = row.get("logger") or "", row.get("level") or "info"
-    if row["event"].startswith("::") or (level == "info" and (logger == "task" or "dag_processing" in logger)):
+    if level == "info" and (logger == "task" or "dag_processing" in logger):
         return []
     errors = [f"{error['exc_type']}: {error['exc_value']}".splitlines()[0] for error in row.get("error_detail") or ()]
     return [row["event"], *errors]

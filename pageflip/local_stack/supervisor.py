@@ -31,7 +31,7 @@ from pageflip.local_stack.processes import (
     is_same_process_alive,
 )
 
-# the parts that Airflow's health page knows, and the program whose log says why one is ill
+# part of Airflow's health page -> program whose log explains why it is unhealthy
 AIRFLOW_PARTS = {
     "metadatabase": "airflow-api-server",
     "scheduler": "airflow-scheduler",

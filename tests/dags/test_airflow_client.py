@@ -1,11 +1,14 @@
 """The client against a small HTTP server that answers as Airflow does when an answer is lost."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from json_server import json_server
 from pageflip.base.errors import ConfigError
@@ -66,7 +69,9 @@ RUNNING = TaskState("train", "train@cnn", -1, "running", 1, None)
 
 
 def log(*lines: str, token: str | None = "next") -> tuple[int, dict]:
-    return 200, {"content": [{"event": line, "logger": "task.stdout"} for line in lines], "continuation_token": token}
+    header = ["::group::Log message source details", "/logs/attempt=1.log", "::endgroup::"]
+    rows = [{"event": line, "logger": "task.stdout"} for line in (*header, *lines)]
+    return 200, {"content": rows, "continuation_token": token}
 
 
 def test_the_last_line_of_a_running_task_is_shown_once_and_cut_to_the_width(serve, monkeypatch, capsys):
@@ -94,3 +99,11 @@ def test_logs_are_read_only_every_few_seconds(serve):
 def test_a_log_that_cannot_be_read_is_no_failure(serve, answer):
     client = serve({("GET", LOG): [answer]})
     assert dag_runs.LastLogLines(dag_runs.DagRun(client, "retrain", "r")).update([RUNNING]) == []
+
+
+def test_a_terminal_shows_the_last_lines_below_the_tasks(serve):
+    client = serve({("GET", LOG): [log("epoch 2: F1 0.91, 700 frames/s")]})
+    console = Console(file=io.StringIO(), force_terminal=True, width=40)
+    with Live(console=console, auto_refresh=False) as live:
+        dag_runs._TableDisplay(dag_runs.DagRun(client, "retrain", "r"), live).on_poll([RUNNING])
+    assert "train@cnn | epoch 2: F1 0.91, 700 frame…" in console.file.getvalue()

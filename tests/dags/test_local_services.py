@@ -353,6 +353,11 @@ def test_down_ends_every_process_even_those_of_a_running_task(project, airflow, 
         with suppress(FileNotFoundError):
             pids = [int(pid) for pid in (project / "pids").read_text(encoding="utf-8").split()]
     assert len(pids) == 2
+    [task] = [task for task in client.task_states("retrain", "test-slow") if task.state == "running"]
+    first, token = client.new_log_lines("retrain", "test-slow", task, None)
+    assert "this is prepare" in first
+    later, _ = client.new_log_lines("retrain", "test-slow", task, token)
+    assert set(later) == {"working"}  # only what was logged since
     found = processes.find_processes(config.find_places())
     assert set(pids) <= {process.pid for process in found}
     said = []
