@@ -1,21 +1,16 @@
-"""The wheel: what is in it, what it asks for, and that its commands run with the base dependencies alone."""
+"""The wheel: its files, its metadata, and the lock files that belong to it (see cli/test_base_install.py)."""
 
-import json
 import re
-import subprocess
-import sys
 import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from uploads_factory import BRIGHT, DARK, picture, video
 from wheel_factory import build_wheel
 
 ROOT = Path(__file__).parents[2]
@@ -23,22 +18,6 @@ BASE = {
     "av", "filelock", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "pyyaml", "rich", "typer",
 }  # fmt: skip
 LOCK_FILES = sorted((ROOT / "requirements").glob("*.txt"))
-
-# Runs a program as if only the distributions of a lock file were installed: top-level modules of others are not found.
-WITHOUT_EXTRAS = """
-import runpy, sys
-from importlib.abc import MetaPathFinder
-
-class Refuse(MetaPathFinder):
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname.partition(".")[0] in REFUSED:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-
-REFUSED = frozenset(sys.argv.pop(1).split(","))
-sys.meta_path.insert(0, Refuse())
-sys.argv[0] = "pageflip"
-runpy.run_module("pageflip", run_name="__main__", alter_sys=True)
-"""
 
 
 def pins(lock_file: Path) -> dict[str, str]:
@@ -63,27 +42,6 @@ def metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return Parser().parsestr(archive.read(name).decode("utf-8"))
-
-
-@pytest.fixture(scope="module")
-def without_extras(tmp_path_factory: pytest.TempPathFactory):
-    """Run the program in a process that finds the standard library, pageflip and requirements/base.txt alone."""
-    allowed = {*pins(ROOT / "requirements" / "base.txt"), "pageflip"}
-    refused = [
-        module
-        for module, distributions in packages_distributions().items()
-        if not allowed & {canonicalize_name(name) for name in distributions}
-    ]
-    assert {"torch", "mlflow", "dvc", "pandas", "pyarrow", "scipy", "sklearn"} <= set(refused)
-    folder = tmp_path_factory.mktemp("nowhere")
-
-    def call(*arguments: object) -> str:
-        command = [sys.executable, "-c", WITHOUT_EXTRAS, ",".join(refused), *map(str, arguments)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return call
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
@@ -127,22 +85,3 @@ def test_environments_that_work_together_pin_the_same_versions(name):
 def test_every_group_of_development_dependencies_has_its_lock_file():
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     assert {path.stem for path in LOCK_FILES} == {*groups, "base", "orchestrator", "pipeline"}
-
-
-def test_the_program_lists_its_commands_without_extras(without_extras):
-    assert "predict" in without_extras("--help")
-
-
-def test_a_picture_is_predicted_without_extras(without_extras, tmp_path):
-    rows = json.loads(
-        without_extras("predict", picture(tmp_path / "1.png", 220), "--model", "day-zero", "--format", "json")
-    )
-    assert [row["error"] for row in rows] == [None]
-
-
-def test_events_and_stills_of_a_video_are_found_without_extras(without_extras, tmp_path):
-    filmed = video(tmp_path / "book.mp4", [DARK] * 15 + [BRIGHT] * 15 + [DARK] * 15)
-    found = without_extras(
-        "predict", filmed, "--model", "day-zero", "--events", "--stills", tmp_path / "stills", "--format", "json"
-    )
-    assert [one["frames"] for one in json.loads(found)] == [45]
