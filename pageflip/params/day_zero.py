@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pageflip.params.prepare import Prepare
 from pageflip.params.sections import Count, Section, Seed, Share, Shares
-from pageflip.params.training import Augment, Cnn, EfficientNetLite0, Fit
+from pageflip.params.training import Augment, CnnSettings, EfficientNetLite0Settings, Fit
 
 
 class Imitation(Section):
@@ -39,7 +39,7 @@ class Compact(Section):
         fit: training loop of the second phase, which augments by `day_zero.augment`.
     """
 
-    network: Cnn
+    network: CnnSettings
     imitation: Imitation
     teacher_share: Share
     fit: Fit
@@ -71,7 +71,7 @@ class DayZero(Section):
     shares: Shares
     prepare: Prepare
     threshold_tolerance: Share
-    network: EfficientNetLite0
+    network: EfficientNetLite0Settings
     fit: Fit
     augment: Augment
     compact: Compact | None = None

@@ -121,7 +121,7 @@ class Augment(Section):
     occlusion: Share = 0  # size of ellipses that cover parts of the frame; half of them are skin-coloured
 
 
-class Cnn(Section):
+class CnnSettings(Section):
     """Compact convolutional network.
 
     Attributes:
@@ -137,7 +137,7 @@ class Cnn(Section):
     initial: Annotated[str, Field(min_length=1)] = "none"
 
 
-class EfficientNetLite0(Section):
+class EfficientNetLite0Settings(Section):
     """EfficientNet-Lite0, cut off after some of its stages.
 
     Attributes:
@@ -155,13 +155,13 @@ class EfficientNetLite0(Section):
     initial: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _frozen_stages_exist(self) -> "EfficientNetLite0":
+    def _frozen_stages_exist(self) -> "EfficientNetLite0Settings":
         if self.frozen > self.stages:
             raise ValueError(f"frozen is {self.frozen}, and must be at most stages, {self.stages}")
         return self
 
 
-class _Torchvision(Section):
+class _TorchvisionSettings(Section):
     """Network of torchvision.
 
     Attributes:
@@ -174,27 +174,27 @@ class _Torchvision(Section):
     initial: Annotated[str, Field(min_length=1)]
 
 
-class TrainedMobileNetV2(_Torchvision):
+class MobileNetV2Section(_TorchvisionSettings):
     """MobileNetV2 and its overrides of `train.fit`."""
 
     frozen: Annotated[int, Field(ge=0, le=19)]
     fit: FitChanges = FitChanges()
 
 
-class TrainedResNet18(_Torchvision):
+class ResNet18Section(_TorchvisionSettings):
     """ResNet18 and its overrides of `train.fit`."""
 
     frozen: Annotated[int, Field(ge=0, le=8)]
     fit: FitChanges = FitChanges()
 
 
-class TrainedCnn(Cnn):
+class CnnSection(CnnSettings):
     """Compact network and its overrides of `train.fit`."""
 
     fit: FitChanges = FitChanges()
 
 
-class TrainedEfficientNetLite0(EfficientNetLite0):
+class EfficientNetLite0Section(EfficientNetLite0Settings):
     """EfficientNet-Lite0 and its overrides of `train.fit`."""
 
     fit: FitChanges = FitChanges()
@@ -203,10 +203,10 @@ class TrainedEfficientNetLite0(EfficientNetLite0):
 class Networks(Section):
     """Settings of each network, by its name in `pageflip.networks.build`."""
 
-    cnn: TrainedCnn
-    efficientnet_lite0: TrainedEfficientNetLite0
-    mobilenet_v2: TrainedMobileNetV2
-    resnet18: TrainedResNet18
+    cnn: CnnSection
+    efficientnet_lite0: EfficientNetLite0Section
+    mobilenet_v2: MobileNetV2Section
+    resnet18: ResNet18Section
 
 
 class Train(Section):
