@@ -1,7 +1,7 @@
-"""Run benchmarks, print a table, record the results.
+"""Run benchmarks, print a table, and record the results.
 
 python -m benchmarks                          # all of them: about half an hour on two cores
-python -m benchmarks dag_parse_seconds        # some of them; the rows of the others stay as they are
+python -m benchmarks dag_parse_seconds        # one of them; the rows of the others stay
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pageflip.base.console import run_main
 from pageflip.base.errors import ConfigError
 from pageflip.base.settings import project_root
 
-# modules of this package; imported only when run, since workers that are spawned import this file again
+# modules of this package, imported when they are run: spawned workers import this file again
 BENCHMARKS = (
     "synthesize_frames_per_second",
     "prepare_vs_full_decode",
@@ -36,23 +36,23 @@ RESULTS_FILE = Path("benchmarks", "results", "latest.json")
 
 
 def main() -> None:
-    """Measure what the command line names, or everything."""
+    """Run the benchmarks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
-    names = chosen(parser.parse_args().names)
+    names = choose(parser.parse_args().names)
     console, results = Console(), []
     for name in names:
         console.print(f"{name} ...", style="dim")
-        measured = import_module(f"benchmarks.{name}").measure()
-        results += measured if isinstance(measured, list) else [measured]
+        outcome = import_module(f"benchmarks.{name}").measure()
+        results += outcome if isinstance(outcome, list) else [outcome]
     order = [row for name in BENCHMARKS for row in SEVERAL_ROWS.get(name, (name,))]
     merge(project_root() / RESULTS_FILE, results, order=order)
-    console.print(table(results))
+    console.print(results_table(results))
     console.print(f"written to {RESULTS_FILE}", style="dim")
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """The named benchmarks, or all.
+def choose(names: Sequence[str]) -> list[str]:
+    """Return the named benchmarks in the order of the registry, or all.
 
     Raises:
         ConfigError: there is none of that name.
@@ -63,16 +63,16 @@ def chosen(names: Sequence[str]) -> list[str]:
     return [name for name in BENCHMARKS if not names or name in names]
 
 
-def table(results: Sequence[Result]) -> Table:
-    """The results for a terminal, each with its bar where it has one."""
-    shown = Table("benchmark", "value", "unit", "bar", "better")
+def results_table(results: Sequence[Result]) -> Table:
+    """Return a table of the results, with their bars if they have one."""
+    table = Table("benchmark", "value", "unit", "bar", "better")
     for result in results:
         bar = result.detail.get("bar")
         missed = bar is not None and (result.value < bar if result.higher_is_better else result.value > bar)
         value = f"[red]{result.value:,.2f}[/red]" if missed else f"{result.value:,.2f}"
         better = "higher" if result.higher_is_better else "lower"
-        shown.add_row(result.name, value, result.unit, "" if bar is None else f"{bar:g}", better)
-    return shown
+        table.add_row(result.name, value, result.unit, "" if bar is None else f"{bar:g}", better)
+    return table
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""How long Airflow needs to parse the folder dags/.
+"""Time in which Airflow parses the folder dags/.
 
 Measured: wall time of Airflow's own DagBag over the whole folder, in a fresh process of the orchestrator's environment
-that has imported airflow.sdk and the DagBag before, as the DAG processor has when it parses; median of five
-processes. Nothing to compare with: the bar is absolute, since the DAG processor parses again and again. In the
-detail: the import of Airflow itself, and the cold process in all.
+that has imported airflow.sdk and the DagBag, as the DAG processor has; median of five processes. The bar is absolute,
+since the DAG processor parses again and again. In the detail: the import of Airflow, and the whole cold process.
 
     python -m benchmarks dag_parse_seconds
 """
@@ -40,14 +39,14 @@ print(json.dumps({
 
 
 def measure() -> Result:
-    """Parse the folder five times, each in a process of its own.
+    """Parse the folder in five processes.
 
     Raises:
         ConfigError: the orchestrator's environment is missing, or a DAG file cannot be imported.
     """
     root = project_root()
     with TemporaryDirectory(prefix="pageflip-bench-") as home:
-        _parse(root, home)  # byte code, and the operating system's file cache
+        _parse(root, home)  # fills byte code and file cache
         runs = [_parse(root, home) for _ in range(ROUNDS)]
     sources = [file.stat().st_size for file in (root / "dags").rglob("*.py")]
     detail = {
@@ -68,8 +67,10 @@ def _parse(root: Path, home: str) -> dict:
     python = root / ".venv-airflow" / "bin" / "python"
     if not python.exists():
         raise ConfigError(f"the orchestrator's environment is missing ({python})", "run `make setup`.")
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("PAGEFLIP_", "AIRFLOW", "PYTHON"))}
-    own |= {
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PAGEFLIP_", "AIRFLOW", "PYTHON"))
+    }
+    environment |= {
         "AIRFLOW_HOME": home,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
@@ -78,12 +79,12 @@ def _parse(root: Path, home: str) -> dict:
     }
     start = time.perf_counter()
     done = subprocess.run(
-        [python, "-c", SCRIPT, root / "dags"], env=own, capture_output=True, text=True, check=False, timeout=300
+        [python, "-c", SCRIPT, root / "dags"], env=environment, capture_output=True, text=True, check=False, timeout=300
     )
-    taken = time.perf_counter() - start
+    duration = time.perf_counter() - start
     if done.returncode:
         raise ConfigError(f"Airflow cannot parse dags/: {done.stderr.strip()[-500:]}", "run `make setup` again.")
     run = json.loads(done.stdout.splitlines()[-1])
     if run["errors"] or not run["dags"]:
-        raise ConfigError(f"dags/ has import errors: {run['errors']}", "mend the files it names.")
-    return run | {"cold_process_s": taken}
+        raise ConfigError(f"dags/ has import errors: {run['errors']}", "correct the named files.")
+    return run | {"cold_process_s": duration}

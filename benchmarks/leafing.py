@@ -1,20 +1,18 @@
-"""How well flips and pages are found in long drawn videos, beside piffler 0.1.0 on the same videos.
+"""Quality of flips and page stills in long drawn videos, compared with piffler 0.1.0.
 
-Measured: six videos of 24 flips each, 540x960, of books and seeds that nothing was learnt from (`events.seed` and
-`day_zero.seed` are others). Rows:
+Measured: six videos of 24 flips each, 540x960, of books and seeds that no shipped model was trained on. Rows:
 
-    event_f1          F1 of flips, onset and offset within 150 ms, one to one (pageflip.events.metrics)
+    event_f1          F1 of flips with a tolerance of 150 ms for onset and offset (pageflip.events.metrics)
     page_recall       share of the openings (two pages) that have a still
-    page_duplicates   share of the stills that show an opening once more, or a sheet in the air
+    page_duplicates   share of the stills that repeat an opening or show a sheet in the air
     piffler_*         the same for piffler, a motion-based page finder from PyPI (MIT)
 
-pageflip runs as scoring does, with day-zero. In its detail stand other ways to find the events (without the temporal
-network, a threshold, a running median, the difference of frames, and the stream with a fixed lag of 0.6 s), F1 of
-frames by the model alone and in sequence, errors of onset and offset, and aborted lifts. piffler runs with its own
-settings but without OCR, PDF, scans and dewarping, which take most of its time: its text comparison of repeated pages
-needs OCR and is therefore off, its comparison of pictures is on. Its events are the gaps between the holds it finds,
-its stills the frame of each hold of which it keeps a page. It is installed from requirements/piffler.txt into an
-environment below PAGEFLIP_HOME/benchmarks.
+pageflip runs as in scoring, with day-zero. In its detail: other detectors of events (without the temporal network, a
+threshold, a running median, frame differences, and the stream with a fixed lag of 0.6 s), F1 of frames by the frame
+model alone and in sequence, errors of onset and offset, and aborted lifts. piffler runs with its defaults but without
+OCR, PDF, scans and dewarping, which take most of its time: its text comparison of repeated pages needs OCR and is off,
+its image comparison is on. Its events are the gaps between its holds, its stills the frames of the holds that it keeps
+as pages. It is installed from requirements/piffler.txt into an environment in PAGEFLIP_HOME/benchmarks.
 
     python -m benchmarks leafing
 """
@@ -30,8 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-import pageflip.synthetic
-from benchmarks.measuring import machine, quiet
+from benchmarks.measuring import machine, silence
 from benchmarks.results import Result
 from pageflip.base import settings
 from pageflip.base.batching import batched
@@ -54,6 +51,7 @@ from pageflip.inference.day_zero import load_day_zero
 from pageflip.inference.predictor import BATCH, Predictor
 from pageflip.params.all import load_params
 from pageflip.params.scoring import Stills
+from pageflip.pretraining.drawn import renderer_digest
 from pageflip.synthetic.video import VideoPlan, write_video
 
 SEED, VIDEOS, FLIPS = 60_000, 6, 24
@@ -64,18 +62,20 @@ ROWS = (*BARS, *(f"piffler_{name}" for name in BARS))
 
 
 def measure() -> list[Result]:
-    """Run both over the videos."""
+    """Run pageflip and piffler on the videos."""
     videos = drawn_videos()
     truths = [read_truth(json.loads(path.with_suffix(".events.json").read_text())) for path in videos]
     predictor, model = load_day_zero(PRETRAINED), load_sequence_model(PRETRAINED)
     plan = load_params(settings.project_root() / "params.yaml").stills
-    ours = judge(truths, [run_pageflip(*pair, predictor, model, plan) for pair in zip(videos, truths, strict=True)])
+    own_scores = score(
+        truths, [run_pageflip(*pair, predictor, model, plan) for pair in zip(videos, truths, strict=True)]
+    )
     python = piffler_python()
-    theirs = judge(truths, [run_piffler(path, python) for path in videos])
+    piffler_scores = score(truths, [run_piffler(path, python) for path in videos])
     facts = {"machine": machine(), "pixels": [WIDTH, HEIGHT], "videos": VIDEOS, "flips": VIDEOS * FLIPS}
     facts["model"] = predictor.version
-    rows = [_row(name, ours, facts | {"bar": bar}) for name, bar in BARS.items()]
-    return rows + [_row(f"piffler_{name}", theirs, facts) for name in BARS]
+    rows = [_row(name, own_scores, facts | {"bar": bar}) for name, bar in BARS.items()]
+    return rows + [_row(f"piffler_{name}", piffler_scores, facts) for name in BARS]
 
 
 def _row(name: str, scores: dict, facts: dict) -> Result:
@@ -88,8 +88,8 @@ def _row(name: str, scores: dict, facts: dict) -> Result:
     return Result(name, value, "share", higher, detail)
 
 
-def judge(truths: list[Truth], runs: list[dict]) -> dict:
-    """Events, stills, and other ways to find the events, of all videos at once."""
+def score(truths: list[Truth], runs: list[dict]) -> dict:
+    """Compute the metrics of events, stills, other detectors and frames over all videos at once."""
     true, aborted = [truth.events for truth in truths], [truth.aborted for truth in truths]
     others = {name: [run["others"][name] for run in runs] for name in runs[0]["others"]}
     return {
@@ -101,16 +101,14 @@ def judge(truths: list[Truth], runs: list[dict]) -> dict:
 
 
 def _frame_f1(runs: list[dict], name: str) -> float:
-    """F1 of frames over all videos at once."""
+    """Compute F1 of frames over all videos at once."""
     target, called = (np.concatenate([run["frames"][key] for run in runs]) for key in ("truth", name))
     return binary_metrics(target, called.astype(float), 0.5)["f1"]
 
 
 def drawn_videos() -> list[Path]:
-    """The videos, drawn once for each state of the renderer."""
-    sources = sorted(Path(pageflip.synthetic.__file__).parent.rglob("*.py"))
-    state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
-    folder = settings.home() / "benchmarks" / f"videos-{state}-{WIDTH}x{HEIGHT}"
+    """Return the videos, cached for each version of the renderer."""
+    folder = settings.home() / "benchmarks" / f"videos-{renderer_digest()[:12]}-{WIDTH}x{HEIGHT}"
     paths = [folder / f"{number}.mp4" for number in range(VIDEOS)]
     with ProcessPoolExecutor(available_cores()) as pool:
         list(pool.map(_draw, [path for path in paths if not path.exists()]))
@@ -127,7 +125,7 @@ def _draw(path: Path) -> None:
 
 
 def run_pageflip(path: Path, truth: Truth, predictor: Predictor, model: SequenceModel, plan: Stills) -> dict:
-    """Events and stills as scoring finds them, and the events of the baselines and of the stream."""
+    """Find events and stills as scoring does, and the events of the other detectors."""
     reader, stream, streamed = SequenceReader(predictor, model), SequenceStream(predictor, model, LAG_S), []
     changes, before = [], None
     frames = ((rgb, time_s) for _, time_s, rgb in iter_video(path, predictor.width, predictor.height))
@@ -168,7 +166,7 @@ def _spans(flips: list[Flip]) -> list[Event]:
 
 
 def piffler_python() -> Path:
-    """The Python of an environment that holds piffler; it is made when it is not there.
+    """Return the Python of piffler's environment, which is made if it does not exist.
 
     Raises:
         UnavailableError: it cannot be installed.
@@ -178,7 +176,7 @@ def piffler_python() -> Path:
     folder = settings.home() / "benchmarks" / f"piffler-{state}"
     python, ready = folder / "bin" / "python", folder / ".ready"
     if not ready.exists():
-        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+        install = [str(python), "-m", "pip", "install", "--silence", "--no-deps", "--require-hashes"]
         try:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             subprocess.run([*install, "-r", str(list_of_pins)], check=True)
@@ -191,15 +189,15 @@ def piffler_python() -> Path:
 
 
 def run_piffler(path: Path, python: Path) -> dict:
-    """Its holds as events between them, and the frame of each hold of which it keeps a page."""
+    """Return the gaps between piffler's holds as events, and the frames of its pages as stills."""
     script = Path(__file__).with_name("piffler_pages.py")
-    with tempfile.TemporaryDirectory(prefix="pageflip-bench-") as folder, quiet():
+    with tempfile.TemporaryDirectory(prefix="pageflip-bench-") as folder, silence():
         done = subprocess.run([str(python), str(script), str(path), folder], check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    return {"events": gaps(found["holds"], found["fps"]), "stills": found["stills"], "others": {}, "frames": {}}
+    output = json.loads(done.stdout.splitlines()[-1])
+    return {"events": gaps(output["holds"], output["fps"]), "stills": output["stills"], "others": {}, "frames": {}}
 
 
 def gaps(holds: list[tuple[int, int]], fps: float) -> list[Event]:
-    """What lies between holds (first and last frame): (onset, offset) in seconds."""
+    """Return the gaps between holds (first and last frame) as (onset, offset) in seconds."""
     pairs = itertools.pairwise(holds)
     return [((one[1] + 1) / fps, (two[0] - 1) / fps) for one, two in pairs if two[0] - 1 >= one[1] + 1]

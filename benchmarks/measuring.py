@@ -1,7 +1,6 @@
-"""What the benchmarks share: frames to work on, stop-watches, and a word about the machine."""
+"""Frames, timing and facts of the machine that the benchmarks share."""
 
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -18,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import pageflip.synthetic
 from pageflip.base import settings
 from pageflip.frames.names import frame_path
 from pageflip.frames.parallel import available_cores
 from pageflip.frames.raw_folder import list_frames
 from pageflip.networks.layers import scale_pixels
+from pageflip.pretraining.drawn import renderer_digest
 from pageflip.synthetic.archive import write_archive
 from pageflip.synthetic.stage.clips import plan_clips
 
@@ -34,7 +33,7 @@ NUMBERS_APART = 1_000_000  # between the frame numbers of a picture's repetition
 
 
 def machine() -> dict[str, object]:
-    """What a reader must know of the machine to judge a figure."""
+    """Return facts of the machine that figures depend on."""
     return {
         "cores": available_cores(),
         "cpu": _cpu(),
@@ -52,12 +51,10 @@ def _cpu() -> str:
 
 
 def drawn_frames() -> Path:
-    """A raw folder of 120 synthetic frames of 1080x1920, drawn once for each state of the renderer."""
-    sources = sorted(Path(pageflip.synthetic.__file__).parent.rglob("*.py"))
-    state = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
-    folder = settings.home() / "benchmarks" / f"frames-{state}"
+    """Return a raw folder of 120 drawn frames of 1080x1920, cached for each version of the renderer."""
+    folder = settings.home() / "benchmarks" / f"frames-{renderer_digest()[:12]}"
     if not folder.exists():
-        for old in folder.parent.glob("frames-*"):  # of earlier renderers
+        for old in folder.parent.glob("frames-*"):  # of earlier versions
             shutil.rmtree(old)
         clips = plan_clips(
             seed=SEED,
@@ -73,7 +70,7 @@ def drawn_frames() -> Path:
 
 @contextlib.contextmanager
 def repeated(raw: Path, times: int) -> Iterator[Path]:
-    """A temporary raw folder in which every frame of `raw` stands `times` times, by links."""
+    """Yield a temporary raw folder that holds every frame of `raw` `times` times, as links."""
     with TemporaryDirectory(prefix="pageflip-bench-") as place:
         folder = Path(place) / "raw"
         for frame in list_frames(raw):
@@ -86,14 +83,14 @@ def repeated(raw: Path, times: int) -> Iterator[Path]:
 
 
 def file_sizes(raw: Path) -> dict[str, float]:
-    """How many frames a raw folder holds, and how large they are."""
+    """Return number and mean size of the frames in a raw folder."""
     sizes = [(raw / frame.path).stat().st_size for frame in list_frames(raw)]
     return {"frames": len(sizes), "kilobytes_per_frame": mean(sizes) / 1000}
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drop what is said: progress on standard error, notes on standard output, logs and warnings of libraries."""
+def silence() -> Iterator[None]:
+    """Suppress output, logs and warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -108,28 +105,28 @@ def quiet() -> Iterator[None]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long `work` takes, quietly."""
-    with quiet():
+    """Return the seconds that a call of `work` takes."""
+    with silence():
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
 
 
-def alternate(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The median seconds of each contestant over `rounds` rounds A B A B ..., after one that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+def alternate(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each variant over rounds A B A B ..., after a warm-up round."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds + 1):
-        for name, work in contestants.items():
-            taken = seconds(work)
+        for name, work in variants.items():
+            duration = seconds(work)
             if turn:
-                times[name].append(taken)
-    return {name: median(taken) for name, taken in times.items()}
+                times[name].append(duration)
+    return {name: median(durations) for name, durations in times.items()}
 
 
 def step_flop(network: nn.Module, frames: Tensor) -> float:
-    """Floating-point operations of a training step, for each of the frames uint8 [N, height, width, 3] of its batch.
+    """Return the floating-point operations of a training step per frame, as torch counts them.
 
-    Forward and backward, as torch counts them; a multiplication and its addition are two.
+    Forward and backward pass; a multiplication and its addition are two. `frames` is uint8 [N, height, width, 3].
     """
     targets = torch.zeros(len(frames))
     with FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Runs in piffler's own environment (see benchmarks/leafing.py): prints its holds and the frames of its pages as JSON.
+"""Print piffler's holds and the frames of its pages as JSON; runs in piffler's own environment.
 
 ENVIRONMENT/bin/python benchmarks/piffler_pages.py VIDEO FOLDER
 """

@@ -1,13 +1,12 @@
-"""How much faster the stage `prepare` packs frames than the usual way does.
+"""Speed of the stage `prepare` compared with decoding at full size.
 
-Measured: frames per second of `pageflip.frames.pack.build_pack`, everything included (listing, reading, SHA-256,
-decoding,
-perceptual hash, statistics, table), on 480 synthetic frames of 1080x1920 (120 pictures, four times each) with one
-worker a core. Against: Pillow's full decode, convert and bilinear resize of the same files to the same size into the
-same kind of memory-mapped array, on as many threads. The value is the ratio of the two speeds. In the detail: the
-limit, entropy decoding alone (libjpeg at scale 1/8, no resize), which no reader of JPEGs can skip; the same contest
-with one worker; what comes before the first frame; and, when PAGEFLIP_REAL_FRAMES names a raw folder, the contest on
-its frames.
+Measured: frames per second of `pageflip.frames.pack_building.build_pack`, everything included (listing, reading,
+SHA-256, decoding, perceptual hash, statistics, table), on 480 drawn frames of 1080x1920 (120 pictures, four times each)
+with one worker per core. Compared with: Pillow's full decode, conversion and bilinear resize of the same files to the
+same size into the same kind of memory-mapped array, on as many threads. The value is the ratio of the speeds. In the
+detail: the limit, entropy decoding alone (libjpeg at scale 1/8, no resize), which no JPEG reader can skip; the same
+comparison with one worker; the time before the first frame; and, if PAGEFLIP_REAL_FRAMES names a raw folder, the
+comparison on its frames.
 
     python -m benchmarks prepare_vs_full_decode
 """
@@ -33,28 +32,28 @@ from pageflip.params.all import load_params
 
 BAR = 3.0
 FRAMES = 480
-CONTESTANTS = ("prepare", "full_decode", "entropy_decoding")
+VARIANTS = ("prepare", "full_decode", "entropy_decoding")
 
 
 def measure() -> Result:
-    """Run the contest."""
+    """Compare the variants."""
     size = load_params(project_root() / "params.yaml").prepare
     raw, workers = drawn_frames(), available_cores()
     detail = {"bar": BAR, "machine": machine(), "workers": workers, "pixels": [size.width, size.height]}
-    all_cores = contest(raw, FRAMES, size.width, size.height, workers, rounds=3)
+    all_cores = compare(raw, FRAMES, size.width, size.height, workers, rounds=3)
     detail |= {
         "all_cores": all_cores,
-        "one_worker": contest(raw, 120, size.width, size.height, 1, rounds=3),
+        "one_worker": compare(raw, 120, size.width, size.height, 1, rounds=3),
         "before_the_first_frame": _start_up(raw, size.width, size.height),
     }
     if os.environ.get("PAGEFLIP_REAL_FRAMES"):
         real = Path(os.environ["PAGEFLIP_REAL_FRAMES"])
-        detail["real_frames"] = contest(real, FRAMES, size.width, size.height, workers, rounds=3)
+        detail["real_frames"] = compare(real, FRAMES, size.width, size.height, workers, rounds=3)
     return Result("prepare_vs_full_decode", all_cores["prepare_vs_full_decode"], "ratio", True, detail)
 
 
-def contest(raw: Path, frames: int, width: int, height: int, workers: int, rounds: int) -> dict[str, object]:
-    """Frames per second of each contestant on about `frames` frames, and how they compare."""
+def compare(raw: Path, frames: int, width: int, height: int, workers: int, rounds: int) -> dict[str, object]:
+    """Return the speed of each variant on about `frames` frames, and their ratios."""
     times = max(1, round(frames / len(list_frames(raw))))
     with repeated(raw, times) as many, TemporaryDirectory(prefix="pageflip-bench-") as place:
         out = Path(place)
@@ -63,9 +62,9 @@ def contest(raw: Path, frames: int, width: int, height: int, workers: int, round
             lambda: full_decode(many, out / "full.npy", width, height, workers),
             lambda: entropy_decoding(many, workers),
         )
-        taken = alternate(dict(zip(CONTESTANTS, works, strict=True)), rounds)
+        durations = alternate(dict(zip(VARIANTS, works, strict=True)), rounds)
         facts = file_sizes(many)
-    speeds = {name: facts["frames"] / taken[name] for name in CONTESTANTS}
+    speeds = {name: facts["frames"] / durations[name] for name in VARIANTS}
     return facts | {
         "frames_per_second": speeds,
         "frames_per_second_and_core": {name: speed / workers for name, speed in speeds.items()},
@@ -75,7 +74,7 @@ def contest(raw: Path, frames: int, width: int, height: int, workers: int, round
 
 
 def full_decode(raw: Path, out: Path, width: int, height: int, workers: int) -> None:
-    """The usual way: decode all pixels, then make the picture small."""
+    """Decode all pixels, then resize."""
     paths = [raw / frame.path for frame in list_frames(raw)]
     array = np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(paths), height, width, 3))
 
@@ -89,7 +88,7 @@ def full_decode(raw: Path, out: Path, width: int, height: int, workers: int) -> 
 
 
 def entropy_decoding(raw: Path, workers: int) -> None:
-    """What every JPEG reader must do: undo the Huffman coding. Scale 1/8 needs only the mean of each 8x8 block."""
+    """Undo the Huffman coding, as every JPEG reader must; scale 1/8 needs only the mean of each 8x8 block."""
     paths = [raw / frame.path for frame in list_frames(raw)]
 
     def work(position: int) -> None:
@@ -107,7 +106,7 @@ def _on_threads(work, count: int, workers: int) -> None:
 
 
 def _start_up(raw: Path, width: int, height: int) -> dict[str, float]:
-    """Seconds of the stage's own start (Python and its imports) and of a pack of a single frame."""
+    """Return the seconds of the stage's start (Python and imports), and of packing one frame."""
     command = [sys.executable, "-c", "import tasks.prepare"]
     start = [seconds(lambda: subprocess.run(command, check=True, cwd=project_root())) for _ in range(3)]
     with TemporaryDirectory(prefix="pageflip-bench-") as place:

@@ -18,7 +18,7 @@ BOOKS, CLIPS_PER_BOOK, FRAMES_PER_CLIP, WIDTH, HEIGHT = 4, 6, 8, 216, 384
 
 
 def make_project(project: Path) -> None:
-    """Lay it out; `data/raw` is tracked, nothing has run."""
+    """Make the copy: `data/raw` is tracked by DVC, no stage has run."""
     root = project_root()
     project.mkdir()
     for name in ("pageflip", "tasks"):
@@ -53,15 +53,15 @@ def _write_small_params(source: Path, target: Path) -> None:
 
 
 def run(project: Path, *command: str) -> tuple[float, str]:
-    """Seconds and output of a command in the project, with all addresses at their defaults inside it."""
-    foreign = ("PAGEFLIP_", "MLFLOW_", "DVC_", "GIT_", "AWS_", "PYTHONPATH")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    """Run a command in the project with default settings; return its seconds and output."""
+    prefixes = ("PAGEFLIP_", "MLFLOW_", "DVC_", "GIT_", "AWS_", "PYTHONPATH")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment["DVC_NO_ANALYTICS"] = "1"
     start = time.perf_counter()
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    taken = time.perf_counter() - start
+    duration = time.perf_counter() - start
     if done.returncode:
         tail = (done.stdout + done.stderr).strip()[-1500:]
         raise ConfigError(f"`{' '.join(command)}` failed in the benchmark's project:\n{tail}", "see its last lines.")
-    return taken, done.stdout
+    return duration, done.stdout

@@ -1,9 +1,9 @@
-"""How long `dvc repro` takes when nothing has changed.
+"""Time of `dvc repro` without changes.
 
-Measured: wall time of the whole command, Python's start-up included, in a project whose seven stages are all up to
-date; median of five. The project is a copy of this one's code and pipeline in a temporary Git repository, with small
-synthetic frames and one epoch of training; it is run once first. Nothing to compare with: the bar is absolute. In the
-detail: the first run, and what DVC takes to start and say its version.
+Measured: wall time of the command, Python's start included, in a project whose stages are all up to date; median of
+five. The project is a copy of this one's code and pipeline in a temporary Git repository, with small drawn frames and
+one epoch of training, in which `dvc repro` has run once. The bar is absolute. In the detail: the first run, and
+`dvc --version` for DVC's own start.
 
     python -m benchmarks repro_noop_seconds
 """
@@ -24,7 +24,7 @@ ROUNDS = 5
 
 
 def measure() -> Result:
-    """Build the project, run its pipeline once, and time it doing nothing.
+    """Run the pipeline of a project, and time `dvc repro` without changes.
 
     Raises:
         ConfigError: a command of the project fails, or a stage runs again although nothing changed.

@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and the file that keeps it: a JSON list of rows, one a benchmark."""
+"""Results of benchmarks, and the JSON file of one row per result."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from pageflip.base.files import write_text
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark's outcome.
+    """Figure of a benchmark.
 
     Attributes:
-        name: the benchmark's name, that of its module.
-        value: the figure, in `unit`.
-        detail: the figures behind it, ready for JSON; `bar` is the value that must be reached, where there is one.
+        name: of the benchmark, or of the figure where it has several.
+        value: in `unit`.
+        detail: further figures as JSON; `bar` is the required value, if there is one.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Result:
 
 
 def merge(path: Path, results: Sequence[Result], order: Sequence[str]) -> None:
-    """Put the results into the file: each replaces the row of its name, rows of names not in `order` are dropped.
+    """Write results to a file: each replaces the row of its name, rows with names not in `order` are deleted.
 
     Raises:
-        DataError: the file there is not one of results.
+        DataError: the file holds something else.
     """
-    rows = _read(path) | {result.name: _rounded(asdict(result)) for result in results}
+    rows = _read(path) | {result.name: _round(asdict(result)) for result in results}
     write_text(path, json.dumps([rows[name] for name in order if name in rows], indent=2, allow_nan=False) + "\n")
 
 
@@ -46,12 +46,12 @@ def _read(path: Path) -> dict[str, dict]:
         raise DataError(f"{path} is not a file of benchmark results", "remove it and run `make bench`.") from None
 
 
-def _rounded(value: Any) -> Any:
-    """Floats at four significant digits: more would only be noise in the diff."""
+def _round(value: Any) -> Any:
+    """Round floats to four significant digits; the others are noise in a diff."""
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: _round(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [_round(inner) for inner in value]
     if isinstance(value, float):
         return float(f"{value:.4g}")
     return value

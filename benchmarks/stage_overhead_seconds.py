@@ -1,10 +1,10 @@
-"""What a hermetic stage costs beyond its command.
+"""Overhead of a hermetic stage over its bare command.
 
-Measured: in one project with small frames, the wall time of `python -m tasks.run_stage STAGE --run RUN`, which lays a
-workspace, fetches what the stage needs, runs it through DVC and pushes its outputs, less that of the stage's command
-from dvc.yaml alone, one after the other; Python's start-up is in both. The caches of the machine are warm, the run
-cache is emptied before each round, so that every stage is computed. The row's value is the stage that costs most, the
-median of three rounds. In the detail: each stage's two times, and what a stage takes that is restored.
+Measured: wall time of `python -m tasks.run_stage STAGE --run RUN`, which makes a workspace, fetches inputs, runs the
+stage through DVC and pushes outputs, minus that of the stage's command from dvc.yaml, one after the other, in a project
+with small frames; Python's start is in both. The caches of the machine are warm; the run cache is emptied before each
+round, so that every stage is computed. The value is that of the stage with the largest overhead, median of three
+rounds. In the detail: both times of each stage, and the time of a stage that is restored.
 
     python -m benchmarks stage_overhead_seconds
 """
@@ -27,7 +27,7 @@ STAGES = ("prepare", "validate", "split", "train@cnn", "evaluate@cnn", "register
 
 
 def measure() -> Result:
-    """Run each stage bare and hermetically, by turns.
+    """Run each stage bare and hermetically, in turns.
 
     Raises:
         ConfigError: a stage fails, or was restored where it should have been computed.
@@ -41,7 +41,7 @@ def measure() -> Result:
         bare: dict[str, list[float]] = {stage: [] for stage in STAGES}
         hermetic: dict[str, list[float]] = {stage: [] for stage in STAGES}
         for turn in range(ROUNDS + 1):
-            _forget_results(project)
+            _empty_run_caches(project)
             for stage in STAGES:
                 alone, _ = run(project, "sh", "-c", commands[stage])
                 whole = _stage(project, stage, f"round-{turn}", "computed")
@@ -63,20 +63,20 @@ def measure() -> Result:
 
 
 def _commands(project: Path) -> dict[str, str]:
-    """Stage -> its command, as DVC resolved it."""
+    """Return the command of each stage as DVC resolved it."""
     lock = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))
     return {stage: lock["stages"][stage]["cmd"] for stage in STAGES}
 
 
-def _forget_results(project: Path) -> None:
-    """Empty the run caches, the machine's and the remote's."""
+def _empty_run_caches(project: Path) -> None:
+    """Delete the run caches of the machine and of the remote."""
     for folder in project.rglob("runs"):
         if (folder.parent / "files").is_dir():
             shutil.rmtree(folder)
 
 
 def _stage(project: Path, stage: str, name: str, expected: str) -> float:
-    taken, output = run(project, "python", "-m", "tasks.run_stage", stage, "--run", name)
+    duration, output = run(project, "python", "-m", "tasks.run_stage", stage, "--run", name)
     if f"{stage}: " not in output or expected not in output.splitlines()[-1]:
         raise ConfigError(f"{stage} was not {expected}:\n{output[-500:]}", "see what differs between the runs.")
-    return taken
+    return duration

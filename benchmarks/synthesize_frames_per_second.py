@@ -1,10 +1,9 @@
-"""How fast the studio draws labelled frames, from nothing to the JPEG files.
+"""Speed of the renderer, from nothing to the JPEG files.
 
-Measured: frames of 1080x1920 that one process draws and writes in a second of its CPU time (`write_archive` with one
-worker, clips of 8 frames, of other books each). In the detail: the same in wall time with one worker and with two,
-pools included, and what the second adds; the memory that a clip needs beyond what the imports take; frames of
-360x640, the size of a large training set; and the limit, encoding the same frames as JPEG and nothing else, with the
-share of the whole that it takes.
+Measured: frames of 1080x1920 that one process draws and writes per second of its CPU time (`write_archive` with one
+worker, clips of 8 frames, each of another book). In the detail: wall time with one worker and with two, pools included,
+and the gain of the second; the memory of a clip beyond that of the imports; frames of 360x640, the size of a large
+training set; and the limit, encoding the same frames as JPEG, with its share of the whole.
 
     python -m benchmarks synthesize_frames_per_second
 """
@@ -32,11 +31,11 @@ SMALL_BOOKS = 8
 
 
 def measure() -> Result:
-    """Draw in processes of their own: alone for speed and memory, then through a pool of two."""
+    """Draw in a fresh process for speed and memory, then in pools of one and two."""
     clips = _clips(BOOKS, (WIDTH, HEIGHT))
     full = _in_a_fresh_process(clips)
     small = _in_a_fresh_process(_clips(SMALL_BOOKS, SMALL))
-    taken = {workers: _wall(clips, workers) for workers in (1, 2)}
+    durations = {workers: _wall(clips, workers) for workers in (1, 2)}
     frames = sum(clip.frames for clip in clips)
     detail = {
         "bar": BAR,
@@ -44,8 +43,8 @@ def measure() -> Result:
         "pixels": [WIDTH, HEIGHT],
         "clips": len(clips),
         "frames": frames,
-        "frames_per_second_of_wall_time": {f"workers_{count}": frames / wall for count, wall in taken.items()},
-        "gain_of_a_second_worker": taken[1] / taken[2],
+        "frames_per_second_of_wall_time": {f"workers_{count}": frames / wall for count, wall in durations.items()},
+        "gain_of_a_second_worker": durations[1] / durations[2],
         "peak_megabytes_of_a_clip": full["peak_megabytes"],
         "small": {"pixels": list(SMALL), "frames_per_cpu_second": small["frames_per_cpu_second"]},
         "limit": {
@@ -68,11 +67,11 @@ def _in_a_fresh_process(clips: list[Clip]) -> dict[str, float]:
 
 
 def _alone(clips: list[Clip]) -> dict[str, float]:
-    """Draw the clips in this process, on one core; then encode what was drawn once more."""
+    """Draw the clips in this process on one core, then encode the frames once more."""
     threadpool_limits(1)
     cv2.setNumThreads(1)
     with TemporaryDirectory(prefix="pageflip-bench-") as place:
-        write_archive(_clips(1, (90, 160)), Path(place) / "first", workers=1)  # fonts and tables are read once
+        write_archive(_clips(1, (90, 160)), Path(place) / "first", workers=1)  # loads fonts and tables
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.process_time()
         write_archive(clips, Path(place) / "raw", workers=1, quality=QUALITY)

@@ -1,10 +1,10 @@
-"""What is left of a training step's speed when its batches come from the pack, on the device that trains.
+"""Share of a training step's speed that remains with batches from the pack, on the device that trains.
 
-Measured: frames per second of training steps of `cnn` over batches that the data path hands over (the frames stay on
-the device where they fit there), divided by those of the same steps over batches that wait on the device; 240 synthetic
-frames of 1080x1920 packed as params.yaml says (120 pictures, twice each), 24 epochs each, side by side, median of three
-rounds. On CUDA in bf16, and in the detail the same for batches that are copied ahead one by one. Where CUDA finds no
-GPU it is the CPU that is measured, as `device` says: there both read the same memory.
+Measured: frames per second of training steps of `cnn` over batches from the loader (gathered in the device's memory if
+the frames fit there), divided by that of the same steps over batches that are on the device already; 240 drawn frames
+of 1080x1920 packed as in params.yaml (120 pictures, twice each), 24 epochs each, alternating, median of three rounds.
+On CUDA in bf16, and in the detail the same for prefetched batches. If CUDA finds no GPU the CPU is measured, as
+`device` says: there both read the same memory.
 
     python -m benchmarks train_data_path_on_device
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.measuring import alternate, drawn_frames, machine, quiet, repeated
+from benchmarks.measuring import alternate, drawn_frames, machine, repeated, silence
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS
@@ -36,12 +36,12 @@ REPETITIONS, EPOCHS, ROUNDS = 2, 24, 3
 
 
 def measure() -> Result:
-    """Train from the pack and from batches that wait, by turns."""
+    """Train from the pack and from resident batches, in turns."""
     params = load_params(project_root() / "params.yaml")
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     with repeated(drawn_frames(), REPETITIONS) as raw, TemporaryDirectory(prefix="pageflip-bench-") as place:
         pack = Path(place) / "pack"
-        with quiet():
+        with silence():
             build_pack(raw, pack, width=params.prepare.width, height=params.prepare.height)
         frames, index = open_pack(pack)
         targets = (index["label"] == LABELS[1]).to_numpy().astype(np.float32)
@@ -62,10 +62,10 @@ def _compare(frames: np.ndarray, targets: np.ndarray, params: Train, device: tor
     if device.type == "cuda":
         sources["copied_ahead"] = loader(False)
     network = build_network(NETWORK, getattr(params.networks, NETWORK).model_dump(exclude={"fit"})).to(device).train()
-    taken = alternate(
+    durations = alternate(
         {name: partial(_train, network, source, params, device) for name, source in sources.items()}, ROUNDS
     )
-    speeds = {name: EPOCHS * len(frames) / seconds for name, seconds in taken.items()}
+    speeds = {name: EPOCHS * len(frames) / seconds for name, seconds in durations.items()}
     detail = {
         "bar": BAR,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu: CUDA finds no GPU here",
@@ -74,9 +74,9 @@ def _compare(frames: np.ndarray, targets: np.ndarray, params: Train, device: tor
         "batch_size": params.fit.batch_size,
         "frames_per_second": speeds,
     }
-    if "copied_ahead" in taken:
-        detail["copied_ahead_ratio"] = taken["waiting"] / taken["copied_ahead"]
-    return Result("train_data_path_on_device", taken["waiting"] / taken["data_path"], "share", True, detail)
+    if "copied_ahead" in durations:
+        detail["copied_ahead_ratio"] = durations["waiting"] / durations["copied_ahead"]
+    return Result("train_data_path_on_device", durations["waiting"] / durations["data_path"], "share", True, detail)
 
 
 def _on(device: torch.device, batch: Iterable) -> tuple:

@@ -1,13 +1,12 @@
-"""An epoch of the compact network from the pack, against the same network fed the usual way.
+"""Time of a training epoch from the pack, compared with torchvision's ImageFolder.
 
-Measured: seconds of an epoch of training steps of `cnn` over 120 synthetic frames of 1080x1920, from the pack (batches
-by memory map, augmented as params.yaml says), and, the usual way, from the JPEGs by torchvision's ImageFolder: Pillow
-decodes the whole picture, which is then resized, with a random mirror image; the same network size, batch and number of
-workers (none), side by side, median of three rounds; the row is the ratio. Packing is not in it: it is done once, the
-detail says after how many epochs it has paid. In the detail: the usual way at ImageNet's sizes (resize to 256, crop
-224), the share of JPEG decoding in the usual epoch, how near the epoch from the pack comes to the machine's limit
-(floating-point operations of its steps a second against those of a large matrix product in the same rounds), and for
-the record one step of a much published network of five blocks (32-64-128-64-32 channels at 224x224).
+Measured: seconds of an epoch of training steps of `cnn` over 120 drawn frames of 1080x1920, from the pack (batches from
+the memory map, augmented as in params.yaml), and from the JPEGs with ImageFolder: Pillow decodes the whole picture,
+which is then resized and mirrored at random. Network, batch size and number of workers (none) are the same; both
+alternate, median of three rounds; the value is the ratio. Packing is done once and left out; the detail says after how
+many epochs it has paid. In the detail also: ImageFolder at ImageNet's sizes (resize to 256, crop 224), the share of
+JPEG decoding in its epoch, the speed of the epoch from the pack in floating-point operations compared with a large
+matrix product, and one step of a widely published network of five blocks (32-64-128-64-32 channels at 224x224).
 
     python -m benchmarks train_epoch_vs_usual_way
 """
@@ -25,7 +24,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.measuring import alternate, drawn_frames, machine, quiet, seconds, step_flop
+from benchmarks.measuring import alternate, drawn_frames, machine, seconds, silence, step_flop
 from benchmarks.results import Result
 from pageflip.base.settings import project_root
 from pageflip.frames.names import LABELS
@@ -40,12 +39,12 @@ from pageflip.training.batches import EpochShuffle, PackRows
 BAR = 10.0
 NETWORK = "cnn"
 ROUNDS = 3
-MATRIX = 2048  # rows and columns of the product that shows what the machine can do
+MATRIX = 2048  # rows and columns of the matrix product that stands for the machine's peak
 PUBLISHED_CHANNELS, PUBLISHED_SIZE, PUBLISHED_BATCH = (32, 64, 128, 64, 32), 224, 16
 
 
 def measure() -> Result:
-    """Train an epoch each way, by turns."""
+    """Train an epoch each way, in turns."""
     params = load_params(project_root() / "params.yaml")
     raw = drawn_frames()
     with TemporaryDirectory(prefix="pageflip-bench-") as place:
@@ -57,10 +56,10 @@ def measure() -> Result:
         own_size = (params.prepare.height, params.prepare.width)
         resized = _usual_loader(folder, params, [v2.Resize(own_size)])
         imagenet = _usual_loader(folder, params, [v2.Resize(256), v2.RandomCrop(PUBLISHED_SIZE)])
-        network = _network(params)  # one for all, since an epoch of a training does not begin with a new one
+        network = _network(params)  # one for all variants: an epoch does not start with a new network
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
         train = partial(_train, network, optimizer)
-        taken = alternate(
+        durations = alternate(
             {
                 "pack": partial(_pack_epoch, frames, targets, params, train),
                 "usual": partial(train, resized),
@@ -71,18 +70,18 @@ def measure() -> Result:
             ROUNDS,
         )
         flop = step_flop(network, torch.from_numpy(np.array(frames[: params.train.fit.batch_size])))
-    matrix_seconds = taken.pop("matrix_product")
-    saved = taken["usual"] - taken["pack"]
-    reached, possible = flop * len(frames) / taken["pack"] / 1e9, 2 * MATRIX**3 / matrix_seconds / 1e9
+    matrix_seconds = durations.pop("matrix_product")
+    saved = durations["usual"] - durations["pack"]
+    reached, possible = flop * len(frames) / durations["pack"] / 1e9, 2 * MATRIX**3 / matrix_seconds / 1e9
     detail = {
         "bar": BAR,
         "machine": machine() | {"threads": torch.get_num_threads()},
         "frames": len(frames),
         "batch_size": params.train.fit.batch_size,
         "pixels": [params.prepare.width, params.prepare.height],
-        "frames_per_second": {name: len(frames) / taken[name] for name in taken},
-        "ratio_at_imagenet_size": taken["usual_at_imagenet_size"] / taken["pack"],
-        "decoding_share_of_the_usual_epoch": taken["decoding_alone"] / taken["usual"],
+        "frames_per_second": {name: len(frames) / durations[name] for name in durations},
+        "ratio_at_imagenet_size": durations["usual_at_imagenet_size"] / durations["pack"],
+        "decoding_share_of_the_usual_epoch": durations["decoding_alone"] / durations["usual"],
         "mflop_per_frame": flop / 1e6,
         "gflop_per_second": reached,
         "gflop_per_second_of_a_matrix_product": possible,
@@ -90,11 +89,11 @@ def measure() -> Result:
         "packing_pays_after_epochs": packing / saved if saved > 0 else None,
         "published_network_frames_per_second": _published_speed(),
     }
-    return Result("train_epoch_vs_usual_way", taken["usual"] / taken["pack"], "times", True, detail)
+    return Result("train_epoch_vs_usual_way", durations["usual"] / durations["pack"], "times", True, detail)
 
 
 def _link_by_label(raw: Path, folder: Path) -> None:
-    """The layout that ImageFolder reads: a folder for each label."""
+    """Link the frames as ImageFolder reads them, in one folder per label."""
     for frame in list_frames(raw):
         link = folder / frame.label / f"{frame.video}_{frame.frame:09d}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -123,12 +122,12 @@ def _train(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Iterable,
-    prepared: Callable[[Tensor], Tensor] = lambda frames: frames,
+    prepare: Callable[[Tensor], Tensor] = lambda frames: frames,
 ) -> None:
     loss = nn.BCEWithLogitsLoss()
     for frames, targets in batches:
         optimizer.zero_grad()
-        loss(network(prepared(frames)).flatten(), targets.float()).backward()
+        loss(network(prepare(frames)).flatten(), targets.float()).backward()
         optimizer.step()
 
 
@@ -139,14 +138,14 @@ def _decode(paths: list[str]) -> None:
 
 
 def _published_speed() -> float:
-    """Frames per second of training steps of the five-block network, on batches that wait in memory."""
+    """Return the frames per second of training steps of the five-block network on a batch in memory."""
     layers, width, size = [], 3, PUBLISHED_SIZE
     for channels in PUBLISHED_CHANNELS:
         layers += [nn.Conv2d(width, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(2)]
         width, size = channels, size // 2
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * size * size, 128), nn.ReLU(), nn.Linear(128, 1))
     batch = torch.rand(PUBLISHED_BATCH, 3, PUBLISHED_SIZE, PUBLISHED_SIZE), torch.ones(PUBLISHED_BATCH)
-    with quiet():
+    with silence():
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-        taken = alternate({"step": partial(_train, network, optimizer, [batch])}, ROUNDS)
-    return PUBLISHED_BATCH / taken["step"]
+        durations = alternate({"step": partial(_train, network, optimizer, [batch])}, ROUNDS)
+    return PUBLISHED_BATCH / durations["step"]

@@ -64,7 +64,7 @@ class EfficientNetLite0(FrameNetwork):
         for expansion, kernel, stride, out, count in STAGES[:stages]:
             blocks = []
             for number in range(count):
-                blocks.append(_Block(width, out, expansion, kernel, 1 if number else stride))
+                blocks.append(_InvertedResidual(width, out, expansion, kernel, 1 if number else stride))
                 width = out
             sequences.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(sequences)
@@ -148,8 +148,8 @@ class _Convolution(nn.Module):
         return features if self.linear else F.relu6(features, inplace=True)
 
 
-class _Block(nn.Module):
-    """Inverted residual: expand, convolve depthwise, project; the input is added where shapes allow."""
+class _InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution and projection; the input is added where shapes allow."""
 
     def __init__(self, width: int, out: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()

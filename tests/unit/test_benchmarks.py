@@ -1,4 +1,4 @@
-"""The benchmarks' frame: their registry, and the file of results."""
+"""Registry of the benchmarks, file of results, and shared helpers."""
 
 import json
 from importlib import import_module
@@ -6,8 +6,8 @@ from importlib import import_module
 import pytest
 
 from benchmarks import leafing, measuring
-from benchmarks.__main__ import BENCHMARKS, SEVERAL_ROWS, chosen, table
-from benchmarks.prepare_vs_full_decode import contest
+from benchmarks.__main__ import BENCHMARKS, SEVERAL_ROWS, choose, results_table
+from benchmarks.prepare_vs_full_decode import compare
 from benchmarks.results import Result, merge
 from frames_factory import make_raw
 from pageflip.base.errors import ConfigError, DataError
@@ -34,13 +34,13 @@ def test_every_benchmark_says_what_it_measures_and_how_to_run_it(name):
 
 
 def test_no_names_choose_all_benchmarks_and_names_keep_the_registry_order():
-    assert chosen([]) == list(BENCHMARKS)
-    assert chosen([BENCHMARKS[2], BENCHMARKS[0]]) == [BENCHMARKS[0], BENCHMARKS[2]]
+    assert choose([]) == list(BENCHMARKS)
+    assert choose([BENCHMARKS[2], BENCHMARKS[0]]) == [BENCHMARKS[0], BENCHMARKS[2]]
 
 
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(ConfigError, match="there is no benchmark 'speed'"):
-        chosen(["speed"])
+        choose(["speed"])
 
 
 def test_results_are_rows_of_name_value_unit_direction_and_detail(tmp_path):
@@ -83,18 +83,18 @@ def test_a_file_that_holds_no_results_is_not_overwritten(tmp_path):
 def test_a_missed_bar_is_marked_in_the_table():
     fast, slow, ratio = row("a", 1.0, bar=2), row("b", 3.0, bar=2), Result("c", 2.0, "ratio", True, {"bar": 3})
 
-    cells = list(table([fast, slow, ratio]).columns[1].cells)
+    cells = list(results_table([fast, slow, ratio]).columns[1].cells)
 
     assert cells == ["1.00", "[red]3.00[/red]", "[red]2.00[/red]"]
 
 
-def test_contestants_alternate_and_the_first_round_does_not_count():
+def test_variants_alternate_after_a_warm_up_round():
     calls = []
 
-    taken = measuring.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
+    durations = measuring.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
 
     assert calls == ["a", "b"] * 3
-    assert set(taken) == {"a", "b"}
+    assert set(durations) == {"a", "b"}
 
 
 def test_repeated_frames_are_distinct_frames_of_the_same_pictures(tmp_path):
@@ -109,15 +109,15 @@ def test_repeated_frames_are_distinct_frames_of_the_same_pictures(tmp_path):
     assert not many.exists()
 
 
-def test_every_contestant_of_the_decoding_contest_gets_a_speed(tmp_path):
-    result = contest(make_raw(tmp_path / "raw", clips=1, frames=2), 8, 9, 16, workers=2, rounds=1)
+def test_every_variant_of_the_decoding_comparison_gets_a_speed(tmp_path):
+    result = compare(make_raw(tmp_path / "raw", clips=1, frames=2), 8, 9, 16, workers=2, rounds=1)
 
     assert result["frames"] == 8
     assert set(result["frames_per_second"]) == {"prepare", "full_decode", "entropy_decoding"}
     assert all(speed > 0 for speed in result["frames_per_second"].values())
 
 
-def test_what_lies_between_holds_is_an_event():
+def test_a_gap_between_holds_is_an_event():
     assert leafing.gaps([(0, 29), (60, 89), (90, 120)], 30) == [(1.0, pytest.approx(59 / 30))]
 
 

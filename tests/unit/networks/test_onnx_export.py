@@ -1,4 +1,4 @@
-"""The one file that is served: it computes what the network computes, and carries what serving must know."""
+"""Exported ONNX files: the same probabilities as the network, and metadata for prediction."""
 
 import json
 
@@ -64,12 +64,12 @@ def test_the_file_holds_no_path_of_the_machine_that_made_it(exported):
         assert trace not in content
 
 
-def test_the_proof_passes_a_true_export_and_measures_it(network, exported, frames):
+def test_the_parity_check_measures_a_correct_export(network, exported, frames):
     assert check_parity(network, exported, frames, np.array([0, 5, 69]), 1e-4) < 1e-4
 
 
-def test_the_proof_refuses_the_export_of_another_network(exported, frames):
-    with pytest.raises(DataError, match=r"differs from the network by .*, allowed is 0\.0001"):
+def test_the_parity_check_refuses_the_export_of_another_network(exported, frames):
+    with pytest.raises(DataError, match=r"differs from the network by .*; 0\.0001 is allowed"):
         check_parity(make_network(seed=1), exported, frames, np.arange(8), 1e-4)
 
 
