@@ -115,7 +115,7 @@ class LastLogLines:
             found, self._tokens[key] = client.new_log_lines(self.run.dag_id, self.run.run_id, task, token)
         except (PageflipError, requests.RequestException, KeyError, TypeError, ValueError):
             return None  # progress is a convenience: the run goes on without it
-        lines = [line.strip() for line in found if line.strip()]
+        lines = [line.strip() for line in found if any(map(str.isalnum, line))]  # neither blanks nor borders of tables
         if not lines or lines[-1] == self._lines.get(key):
             return None
         self._lines[key] = lines[-1]

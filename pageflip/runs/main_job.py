@@ -104,7 +104,7 @@ def _run(places: Places, steps: Steps, stack: ExitStack) -> MainJobResult:
         )
     run("retrain", RETRAIN_SECONDS)
     with steps.time("sample uploads"):
-        _pageflip(places, "synthesize", "--uploads")
+        _pageflip(places, "synthesize", "uploads")
         time.sleep(load_section(params, "score_uploads", ScoreUploads).settle_seconds)  # younger files are not scored
     run("score_uploads", SCORE_SECONDS)
     with steps.time("results"):
@@ -128,7 +128,7 @@ def make_frames(places: Places, report: Report) -> None:
         if tracked:
             report(f"The frames of data version {data_version(project)} come from the DVC remote.")
         else:
-            _pageflip(places, "synthesize", "--out", "data/raw")
+            _pageflip(places, "synthesize", "frames", "--out", "data/raw")
     elif not tracked:
         report(f"The frames in data/raw are now tracked as data version {track_raw(project)}.")
     elif raw_has_changed(project):

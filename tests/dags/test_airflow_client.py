@@ -77,7 +77,9 @@ def log(*lines: str, token: str | None = "next") -> tuple[int, dict]:
 def test_the_last_line_of_a_running_task_is_shown_once_and_cut_to_the_width(serve, monkeypatch, capsys):
     monkeypatch.setattr(dag_runs, "LOG_EVERY_S", 0)
     monkeypatch.setenv("COLUMNS", "40")
-    client = serve({("GET", LOG): [log("epoch 1", "epoch 2: F1 0.91, 700 frames/s"), log(), log("  ", "epoch 3")]})
+    client = serve(
+        {("GET", LOG): [log("epoch 1", "epoch 2: F1 0.91, 700 frames/s"), log(), log("epoch 3", "└──┘", "  ")]}
+    )
     display = dag_runs._LineDisplay(dag_runs.DagRun(client, "retrain", "r"))
     for _ in range(3):
         display.on_poll([RUNNING, replace(RUNNING, name="test", state="queued")])
