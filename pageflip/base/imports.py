@@ -1,4 +1,4 @@
-"""Which modules of this project a module imports, directly or indirectly, found in the source without importing it."""
+"""Import closures of the project's modules, found in their source without importing them."""
 
 import ast
 from collections.abc import Collection

@@ -107,13 +107,13 @@ def benchmark_protocols_command(
         changed = settings.protocols.model_copy(update={"folds": folds})
         settings = settings.model_copy(update={"protocols": changed})
     network = model or settings.train.models[0]
-    wanted = protocol or settings.protocols.run
+    protocols = protocol or settings.protocols.run
     result = benchmark_protocols(
         data,
         out,
         model=network,
         params=settings,
-        wanted=wanted,
+        protocols=protocols,
         temporal=load_temporal(PRETRAINED),
         epochs=epochs,
     )

@@ -51,11 +51,11 @@ def benchmark_protocols(
     *,
     model: str,
     params: Params,
-    wanted: Sequence[str],
+    protocols: Sequence[str],
     temporal: TemporalModel,
     epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Evaluate `model` under the protocols `wanted`; write protocols.json and protocols.md to `out`/`model`.
+    """Evaluate `model` under `protocols`; write protocols.json and protocols.md to `out`/`model`.
 
     The files also hold other protocols whose folds were all finished before, with the same frames, parameters and code.
 
@@ -64,7 +64,7 @@ def benchmark_protocols(
         out: folder of the pack, the folds and the results.
         model: name of the network.
         params: all sections of params.yaml.
-        wanted: names of protocols.
+        protocols: their names, of `PROTOCOLS`.
         temporal: the temporal network, for the results in sequence.
         epochs: instead of the network's own.
 
@@ -74,9 +74,9 @@ def benchmark_protocols(
 
     Raises:
         ConfigError: a protocol or network is unknown, or a required GPU is missing.
-        DataError: there are no frames, or they allow none of the wanted protocols.
+        DataError: there are no frames, or they allow none of the protocols.
     """
-    unknown = [name for name in wanted if name not in PROTOCOLS]
+    unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
         raise ConfigError(f"there is no protocol {unknown[0]!r}", f"known are {', '.join(PROTOCOLS)}.")
     recipe = make_recipe(model, params, epochs)
@@ -84,14 +84,14 @@ def benchmark_protocols(
     devices.pick_accelerator(recipe.fit.accelerator, recipe.fit.require_gpu)
     pack, index = pack_frames(data, out / "frames", params.prepare)
     planned, refused = plan_folds(index, params)
-    refused = [entry for entry in refused if entry["protocol"] in wanted]
+    refused = [entry for entry in refused if entry["protocol"] in protocols]
     for entry in refused:
         write_line(f"{entry['name']} is left out: {entry['reason']}\n  What to do: {entry['remedy']}")
     folders = {
         protocol: [out / model / "folds" / fold_key(fold, facts, out / "frames") for fold in folds]
         for protocol, folds in planned.items()
     }
-    todo = [pair for name in planned if name in wanted for pair in zip(planned[name], folders[name], strict=True)]
+    todo = [pair for name in planned if name in protocols for pair in zip(planned[name], folders[name], strict=True)]
     if not todo:
         raise DataError(refused[0]["reason"], refused[0]["remedy"])
     train_folds(todo, pack, recipe)

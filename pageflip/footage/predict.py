@@ -122,7 +122,7 @@ class FootageEvents:
 
     @property
     def has_clock(self) -> bool:
-        """Whether it is a video; the times of a folder's frames are assumptions."""
+        """True for a video; the times of a folder's frames are assumptions."""
         return Path(self.path).is_file()
 
 

@@ -14,7 +14,7 @@ from pageflip.params.scoring import Stills
 
 @dataclass(frozen=True)
 class StillsOutput:
-    """How page stills are chosen, and the folder that they are written into; it must be empty or missing."""
+    """Choice of page stills, and the folder for them, which must be empty or missing."""
 
     plan: Stills
     folder: Path

@@ -27,12 +27,12 @@ def iter_video(path: Path, width: int, height: int) -> Iterator[tuple[int, float
         yield index, time_s, resize_frame(rgb, width, height)
 
 
-def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+def iter_full_frames(path: Path, indices: Container[int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
     """Decode a video as `iter_video` does, at its own size.
 
     Args:
         path: the video file.
-        wanted: indices of the frames to yield; None yields all. The others are decoded, but not converted to RGB.
+        indices: indices of the frames to yield; None yields all. The others are decoded, but not converted to RGB.
 
     Raises:
         DataError: the file is not a video, has no frames, or is cut short.
@@ -51,7 +51,7 @@ def iter_full_frames(path: Path, wanted: Container[int] | None = None) -> Iterat
             for index, frame in enumerate(container.decode(stream)):
                 time_s = float(frame.time) if frame.time is not None else index / float(stream.average_rate or 30)
                 count, first_s, last_s = index + 1, first_s if index else time_s, time_s
-                if wanted is None or index in wanted:
+                if indices is None or index in indices:
                     rgb = np.rot90(frame.to_ndarray(format="rgb24"), k=round(getattr(frame, "rotation", 0) / 90))
                     yield index, time_s, np.ascontiguousarray(rgb)
             cut_short = count and _ends_early(container, count, last_s - first_s)

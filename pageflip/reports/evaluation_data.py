@@ -1,4 +1,4 @@
-"""What the evaluation page shows, collected from the files of the stages before it."""
+"""Contents of the evaluation page, collected from the files of the stages before it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What the page shows.
+    """Contents of the page.
 
     Attributes:
         model: name of the network.

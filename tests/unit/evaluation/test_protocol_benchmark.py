@@ -46,7 +46,7 @@ def measured(packed, tiny_params, tmp_path_factory):
     out = tmp_path_factory.mktemp("protocols")
     params = load_params(tiny_params)
     return out, benchmark_protocols(
-        packed[0], out, model="cnn", params=params, temporal=TEMPORAL, wanted=params.protocols.run
+        packed[0], out, model="cnn", params=params, temporal=TEMPORAL, protocols=params.protocols.run
     )
 
 
@@ -111,7 +111,7 @@ def test_a_second_run_trains_nothing_and_gives_the_same_bytes(measured, packed, 
     before = (out / "cnn" / "protocols.json").read_bytes()
     monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     params = load_params(tiny_params)
-    benchmark_protocols(packed[0], out, model="cnn", params=params, temporal=TEMPORAL, wanted=["supplied"])
+    benchmark_protocols(packed[0], out, model="cnn", params=params, temporal=TEMPORAL, protocols=["supplied"])
     assert (out / "cnn" / "protocols.json").read_bytes() == before
 
 
@@ -128,7 +128,7 @@ def test_a_killed_run_goes_on_with_the_fold_that_it_was_killed_in(packed, tiny_p
     for expected in (pytest.raises(KeyboardInterrupt), nullcontext()):
         with expected:
             benchmark_protocols(
-                packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, wanted=["clip-disjoint"]
+                packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, protocols=["clip-disjoint"]
             )
     assert len(begun) == 3
     assert begun[1] == begun[2] != begun[0]
@@ -151,7 +151,7 @@ def test_a_fold_of_other_params_frames_or_code_is_not_taken_for_finished(
         monkeypatch.setattr(protocol_training.training_checkpoints, "training_code", lambda: files)
     monkeypatch.setattr(protocol_training.loop, "train_network", refuse_training)
     with pytest.raises(AssertionError, match="trained again"):
-        benchmark_protocols(raw, out, model="cnn", params=params, temporal=TEMPORAL, wanted=["supplied"])
+        benchmark_protocols(raw, out, model="cnn", params=params, temporal=TEMPORAL, protocols=["supplied"])
 
 
 def test_without_books_that_protocol_is_refused_and_the_others_go_on(
@@ -174,16 +174,16 @@ def test_without_books_that_protocol_is_refused_and_the_others_go_on(
     params = load_params(tiny_params)
     with pytest.raises(DataError, match="the book of 12 clips is unknown"):
         benchmark_protocols(
-            raw, tmp_path / "out", model="cnn", params=params, temporal=TEMPORAL, wanted=["leave-one-book-out"]
+            raw, tmp_path / "out", model="cnn", params=params, temporal=TEMPORAL, protocols=["leave-one-book-out"]
         )
 
 
 def test_unknown_names_are_refused_before_anything_is_decoded(packed, tiny_params, tmp_path):
     params = load_params(tiny_params)
     with pytest.raises(ConfigError, match=r"no protocol 'random'\n.*known are clip-disjoint"):
-        benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, wanted=["random"])
+        benchmark_protocols(packed[0], tmp_path, model="cnn", params=params, temporal=TEMPORAL, protocols=["random"])
     with pytest.raises(ConfigError, match=r"no network 'vit'\n.*known are .*cnn"):
-        benchmark_protocols(packed[0], tmp_path, model="vit", params=params, temporal=TEMPORAL, wanted=["supplied"])
+        benchmark_protocols(packed[0], tmp_path, model="vit", params=params, temporal=TEMPORAL, protocols=["supplied"])
     assert list(tmp_path.iterdir()) == []
 
 
