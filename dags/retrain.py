@@ -51,7 +51,7 @@ def schedule(text: str) -> Any:
 
 with DAG(
     dag_id="retrain",
-    description="prepare, validate, split, train, evaluate, register and promote: the stages of dvc.yaml",
+    description="prepare, validate, split, train, evaluate, report, register and promote: the stages of dvc.yaml",
     doc_md=__doc__,
     schedule=schedule(os.environ.get("PAGEFLIP_RETRAIN_SCHEDULE") or "@weekly"),
     catchup=False,

@@ -43,7 +43,7 @@ RUN mkdir -p /app/data /app/.dvc && cd /src \
     && find /app -name __pycache__ -prune -exec rm -rf {} + \
     && /opt/pageflip/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/pageflip /app/tasks \
     && echo /app >"$(/opt/pageflip/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pageflip.pth" \
-    && printf '#!/opt/pageflip/bin/python\nfrom pageflip.cli import main\n\nmain()\n' >/opt/pageflip/bin/pageflip \
+    && printf '#!/opt/pageflip/bin/python\nfrom pageflip.cli.app import main\n\nmain()\n' >/opt/pageflip/bin/pageflip \
     && chmod 755 /opt/pageflip/bin/pageflip \
     && chmod -R a+rX,a-w /app
 

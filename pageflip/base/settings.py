@@ -1,4 +1,4 @@
-"""Environment variables of pageflip, with their defaults: the one module that reads them.
+"""Environment variables of pageflip, with their defaults: the one module that reads them, except to pass them on.
 
 docs/reference/environment-variables.md lists them all, those of the DAGs included. Each function reads the environment
 when it is called, never at import. Addresses are folders, file:// or s3:// (with AWS_ENDPOINT_URL for any S3 server);

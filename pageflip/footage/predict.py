@@ -156,6 +156,8 @@ def find_events(
         own = None if output is None else replace(output, folder=output.folder / name)
         if own is not None and own.folder.exists() and any(own.folder.iterdir()):
             raise ConfigError(f"{own.folder} is not empty", "name another folder with --stills, or empty it.")
+        if own is not None:
+            own.folder.mkdir(parents=True, exist_ok=True)  # before the video is read: it may be impossible
         found.append(_find_events(predictor, model, path, own))
     return found
 

@@ -113,6 +113,7 @@ def test_the_image_says_what_it_is(image: Docker) -> None:
 def test_nothing_to_build_with_and_nothing_secret_is_in_the_image(place: Place) -> None:
     script = f"id -u; for tool in {' '.join(TOOLS)}; do command -v $tool; done; find / -name .env -not -path '/proc/*'"
     assert place.run("sh", "-c", script + " 2>/dev/null; true").split() == [str(USER)]
+    assert place.run("pageflip", "--version").startswith("pageflip ")
     assert place.run("sh", "-c", "ls -A /app").split() == [
         ".dvc",
         "data",
@@ -131,7 +132,7 @@ def test_the_code_is_compiled_and_cannot_be_changed(place: Place) -> None:
             touch $place/new 2>/dev/null && echo "$place can be written"
         done
         find /app /opt/pageflip -writable -not -type l
-        for module in /app/pageflip/*.py /app/tasks/*.py; do
+        for module in $(find /app/pageflip /app/tasks -name '*.py'); do
             name=$(basename $module .py)
             [ -f $(dirname $module)/__pycache__/$name.cpython-311.pyc ] || echo "$name is not compiled"
         done

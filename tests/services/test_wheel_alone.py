@@ -13,6 +13,7 @@ from pageflip.synthetic.ranges import Synthesize
 from pageflip.synthetic.samples import make_video
 from wheel_factory import ROOT, build_wheel
 
+MOST_HELP_S = 0.4  # of CPU
 MOST_MB, FLIPS = 450, 2
 Run = Callable[..., str]
 
@@ -75,12 +76,15 @@ def test_a_picture_is_predicted_with_day_zero(pageflip):
     assert 0 <= row["probability"] <= 1
 
 
-def test_help_needs_little_time(pageflip):
+def test_help_imports_nothing_heavy(pageflip):
     def cpu_seconds() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
-    pageflip("--help")  # whatever happens once
-    before = cpu_seconds()
-    assert "predict" in pageflip("--help")
-    print(f"pageflip --help: {cpu_seconds() - before:.2f} s of CPU")
+    seconds = []
+    for _ in range(3):
+        before = cpu_seconds()
+        assert "predict" in pageflip("--help")
+        seconds.append(cpu_seconds() - before)
+    print(f"pageflip --help: {min(seconds):.2f} s of CPU")
+    assert min(seconds) < MOST_HELP_S

@@ -85,3 +85,11 @@ def test_environments_that_work_together_pin_the_same_versions(name):
 def test_every_group_of_development_dependencies_has_its_lock_file():
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     assert {path.stem for path in LOCK_FILES} == {*groups, "base", "orchestrator", "pipeline"}
+
+
+def test_the_program_in_the_task_image_is_that_of_the_wheel():
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"][
+        "pageflip"
+    ].split(":")
+    dockerfile = (ROOT / "docker" / "task.Dockerfile").read_text(encoding="utf-8")
+    assert f"from {module} import {function}\\n" in dockerfile
