@@ -47,7 +47,7 @@ class _Weights(_Section):
 
 
 class FlipKinds(_Weights):
-    """Which part of a flip a clip shows; parts make slow and sharp lifts as common as fast motion."""
+    """Weights of the part of a flip that a clip shows; parts make slow and sharp lifts as common as fast motion."""
 
     whole: Weight = 0.36
     lift: Weight = 0.18  # the first corner or edge only: slow and often sharp
@@ -59,7 +59,7 @@ class FlipKinds(_Weights):
 
 
 class StillKinds(_Weights):
-    """What the turning hand does while all pages lie flat: hard negatives."""
+    """Weights of the turning hand's actions while all pages lie flat: hard negatives."""
 
     enter: Weight = 0.13  # comes to the corner
     leave: Weight = 0.13

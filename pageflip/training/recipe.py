@@ -10,7 +10,7 @@ from pageflip.params.training import Augment, Fit, Train
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How a network is trained.
+    """Settings of a training.
 
     Attributes:
         network: registry name.

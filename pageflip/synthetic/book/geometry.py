@@ -59,7 +59,7 @@ class OpenBook:
 
 @dataclass(frozen=True)
 class Bend:
-    """How one sheet bends.
+    """Bend of one sheet.
 
     Attributes:
         corner: angle in radians between rulings and spine while the sheet is lifted; positive lifts the lower corner.

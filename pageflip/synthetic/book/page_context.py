@@ -1,4 +1,4 @@
-"""What the blocks and pictures of a page are printed with."""
+"""Printing context that the blocks and pictures of a page share."""
 
 from dataclasses import dataclass
 

@@ -23,7 +23,7 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class HandModel:
-    """What one hand is drawn from: style, skeleton, side ("left" or "right"), and the seed of its random details."""
+    """Model of one hand: style, skeleton, side ("left" or "right"), and the seed of its random details."""
 
     style: HandStyle
     skeleton: Skeleton

@@ -45,7 +45,7 @@ class FlipMotion:
 
     @property
     def aborted(self) -> bool:
-        """Whether the sheet ends where it began."""
+        """True if the sheet ends where it began."""
         return self.path[-1][1] < self.path[0][1] + 0.5 and max(u for _, u in self.path) > self.path[-1][1] + 0.02
 
     def progress(self, t: float) -> float:

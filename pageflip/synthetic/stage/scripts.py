@@ -24,7 +24,7 @@ _Path = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class _Context:
-    """What a script is sampled with; `hand` is 1 when the right hand turns the pages, else -1."""
+    """Inputs of the sampling of a script; `hand` is 1 when the right hand turns the pages, else -1."""
 
     rng: np.random.Generator
     look: Look
@@ -38,7 +38,7 @@ class _Context:
 
     @property
     def from_below(self) -> bool:
-        """Whether the arm comes from below the picture, not from the side."""
+        """True if the arm comes from below the picture, not from the side."""
         return self.elbow[1] > self.aspect + 0.2
 
     def outside(self, time: float, shape: str = "rest") -> Waypoint:
