@@ -118,7 +118,7 @@ def test_a_stage_whose_disk_is_full_names_it_and_goes_on_when_there_is_room(
     room = {"PAGEFLIP_STORE": 0, "PAGEFLIP_HOME": _code_bytes(project) + ROOM}
     ballast = _fill(disk, room.get(place, ROOM))
     error = call(project, *COMMAND, expect=EXIT_UNAVAILABLE, **places).stderr
-    _require_clear(error, f"the disk of {full}", "is full", "make room there")
+    _require_clear(error, f"the disk of {full}", "is full", "free some space")
     for name in ("PAGEFLIP_REMOTE", "PAGEFLIP_CACHE"):
         _require_whole_objects(Path(places[name]))
     assert not [file.name for file in storage.list_files(places["PAGEFLIP_STORE"]) if "/lock/" in file.name]
