@@ -13,7 +13,7 @@ from pageflip.registry.versions import get_version
 
 @translate_errors
 def alias_history(name: str) -> tuple[dict[str, str], list[Move]]:
-    """Where the aliases of a model point now, and all moves that its journal knows of, oldest first.
+    """Return the current version of each alias of a model, and the moves in its journal, oldest first.
 
     Both are empty for a model that is not there.
     """

@@ -75,7 +75,7 @@ def _floor(name: str, found: str, value: float, least: float) -> GateCheck:
 
 
 def check_history(version: str, rolled_back: Move | None) -> GateCheck:
-    """That nobody has taken this version back: a retraining must not undo a rollback."""
+    """Check that the version was not rolled back: a retraining must not undo a rollback."""
     if rolled_back is None:
         return GateCheck("history", True, f"version {version} was never rolled back")
     day = rolled_back.time.date().isoformat()
@@ -101,7 +101,7 @@ def compare(
 
 
 def check_champion(version: str, f1: float, paired: dict[str, float], params: Promote) -> GateCheck:
-    """That the candidate is not worse than the champion, with the probability that is asked for."""
+    """Check non-inferiority of the candidate to the champion, with the required probability."""
     probability = paired["probability_not_worse"]
     passed = probability >= params.min_probability
     verdict = "not worse than" if passed else "not shown to be as good as"

@@ -152,7 +152,7 @@ def rollback_from(moves: list[Move], version: str) -> Move | None:
 
 
 def notes_on(aliases: Mapping[str, str], moves: list[Move]) -> list[str]:
-    """Where the journal does not account for what the aliases say: moves under way, cut short or made outside it."""
+    """Return disagreements of journal and aliases: moves under way, cut short or made outside the journal."""
     notes = []
     for move in moves:
         if move.outcome is None:
@@ -186,7 +186,7 @@ def own_run() -> str | None:
 
 
 def read_state(client: "MlflowClient", name: str) -> tuple[dict[str, str], list[Move]]:
-    """Where the aliases of a model point, and its moves, read in one call; both empty where there is no such model."""
+    """Read the versions of a model's aliases and its moves in one call; both are empty without such a model."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -222,7 +222,7 @@ def wait_for_turn(
 
 
 def was_made_meanwhile(client: "MlflowClient", name: str, move: Move) -> bool:
-    """Whether another process has made this very move since; to be asked once the intent is written.
+    """Return whether another process has made the same move since; call it once the intent is written.
 
     Raises:
         UnavailableError: the alias went elsewhere, another move is under way, or too much time has passed.

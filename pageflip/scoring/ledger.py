@@ -17,7 +17,7 @@ MOST_ATTEMPTS = 3  # an upload that ends the process that often is not tried aga
 
 
 class Ledger:
-    """What is known of uploads seen before, so that an unchanged one need not be read again.
+    """Record of the uploads seen before, so that an unchanged one need not be read again.
 
     One tiny file per address and fingerprint; all that is looked up stands in its name, so that one listing tells all.
     It is listed when something is first looked up. Losing the ledger costs time only: the results themselves say what

@@ -1,4 +1,4 @@
-"""Where results are published, and what they are called.
+"""Addresses and names of published results.
 
     RESULTS/MODEL/vVERSION/SHA256/result.json    written last, with the other files of that upload beside it
 
@@ -30,7 +30,7 @@ SCORED, ALREADY, QUARANTINED, CHANGED, GONE, UNREADABLE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one upload. `page` is relative to the model version's folder."""
+    """Result of one upload. `page` is relative to the model version's folder."""
 
     name: str
     status: str
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Published:
-    """What has been published with a model version: how many uploads, and the newest of their `result.json`."""
+    """Published results of a model version: number of uploads, and the newest of their `result.json`."""
 
     place: str
     count: int
@@ -65,7 +65,7 @@ def published_with(results_url: str, model_name: str, model_version: str, newest
 
 
 def version_url(results_url: str, model_name: str, model_version: str | None) -> str:
-    """Where the results of a model version are published.
+    """Return the address of the results of a model version.
 
     Raises:
         ConfigError: the model has no version, so that its results could not be told from another's.

@@ -72,7 +72,7 @@ def look_again(url: str, kind: str) -> Upload | None:
 
 
 def is_settled(upload: Upload, settle_seconds: float, now: float | None = None) -> bool:
-    """Whether the upload has not changed for that long, and so has probably arrived whole."""
+    """Return whether the upload has been unchanged for that long, and so has probably arrived whole."""
     # A clock ahead of ours must not hold an upload back for ever: far in the future counts as settled.
     return abs((time.time() if now is None else now) - upload.changed) >= settle_seconds
 

@@ -1,4 +1,4 @@
-"""What the base install must run: commands in a process that cannot import the packages of the extras."""
+"""Commands of the base install, in a process that cannot import the packages of the extras."""
 
 import json
 import os
